@@ -1,0 +1,1 @@
+"""Data, model, optimizer, loop and checkpoints: an MLP trained with `softgrad.ops`."""

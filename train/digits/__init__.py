@@ -1,0 +1,1 @@
+"""The embedded `digits` data set, as IDX files."""

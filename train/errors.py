@@ -1,0 +1,15 @@
+"""The errors a user can meet while training that are not a wrong argument (those are ValueError)."""
+
+from __future__ import annotations
+
+
+class SoftgradError(Exception):
+    """Something outside the program is not as it must be; the message names it and the remedy."""
+
+
+class DatasetError(SoftgradError):
+    """A data set is missing, cannot be downloaded, or its files are not what they must be."""
+
+
+class CheckpointError(SoftgradError):
+    """A checkpoint is missing, damaged, or belongs to another network."""
