@@ -1,0 +1,50 @@
+"""The kernels: where each operation's formula and loops are, and what every backend must export.
+
+======================================  ============================  ==================
+operation                               formula (`formulas/`)         loop (`cpu/`)
+======================================  ============================  ==================
+activations and their backwards         activations                   activations
+bias + activation, and back             activations                   linear
+softmax, log_softmax, logsumexp, back   logsumexp                     softmax
+softmax cross-entropy, with gradient    losses, logsumexp             cross_entropy
+label check, accuracy count, one-hot                                  labels
+SGD, with momentum                      updates                       updates
+gather and scale                        primitives (fma)              gather
+======================================  ============================  ==================
+
+`cache` keeps the compiled code on disk. `CONTRACT` is what a backend's folder exports: the same names with the
+same arguments, over arrays of that backend, contiguous, already checked, outputs last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+CONTRACT: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "activation_forward": ("activation", "x", "parameters", "out"),
+        "activation_backward": ("activation", "grad", "saved", "parameters", "out"),
+        "bias_activation_forward": (
+            "activation", "product", "bias", "parameters", "preactivation", "out",
+        ),
+        "bias_activation_backward": (
+            "activation", "grad", "saved", "parameters", "grad_product", "grad_bias",
+        ),
+        "softmax_forward": ("x", "temperature", "out"),
+        "softmax_backward": ("grad", "y", "temperature", "out"),
+        "log_softmax_forward": ("x", "temperature", "out"),
+        "log_softmax_backward": ("grad", "y", "temperature", "out"),
+        "logsumexp_forward": ("x", "out"),
+        "softmax_cross_entropy_forward": ("logits", "labels", "losses"),
+        "softmax_cross_entropy_with_grad": ("logits", "labels", "scale", "losses", "grad"),
+        "first_outside": ("indices", "bound"),
+        "count_correct": ("logits", "labels"),
+        "one_hot_forward": ("labels", "out"),
+        "sgd_update": ("param", "grad", "lr", "weight_decay"),
+        "sgd_momentum_update": (
+            "param", "grad", "velocity", "lr", "momentum", "nesterov", "weight_decay",
+        ),
+        "gather_scale": ("x", "indices", "scale", "shift", "out"),
+    }
+)  # fmt: skip

@@ -1,0 +1,45 @@
+"""The public operations: NumPy in, NumPy out; CuPy in, CuPy out.
+
+Activations (`ACTIVATIONS` lists them, each with its ``NAME_backward``), the softmax family, cross-entropy with its
+gradient, linear layers, optimizer updates. Array arguments are positional, options are keywords.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from softgrad.kernels.formulas.activations import ACTIVATIONS
+from softgrad.ops.activations import FUNCTIONS as _FUNCTIONS
+from softgrad.ops.backend import BackendUnavailableError
+from softgrad.ops.labels import accuracy, count_correct, gather_scale, one_hot
+from softgrad.ops.linear import linear, linear_backward
+from softgrad.ops.losses import softmax_cross_entropy, softmax_cross_entropy_with_grad
+from softgrad.ops.softmax import log_softmax, log_softmax_backward, logsumexp, softmax, softmax_backward
+from softgrad.ops.updates import sgd_update
+
+globals().update(_FUNCTIONS)
+
+if TYPE_CHECKING:
+    # The activations come from a table; a type checker is told that such names exist.
+    def __getattr__(name: str) -> Any: ...
+
+
+__all__ = [
+    "ACTIVATIONS",
+    "BackendUnavailableError",
+    "accuracy",
+    "count_correct",
+    "gather_scale",
+    "linear",
+    "linear_backward",
+    "log_softmax",
+    "log_softmax_backward",
+    "logsumexp",
+    "one_hot",
+    "sgd_update",
+    "softmax",
+    "softmax_backward",
+    "softmax_cross_entropy",
+    "softmax_cross_entropy_with_grad",
+    *_FUNCTIONS,
+]

@@ -1,0 +1,35 @@
+"""The CPU backend: `kernels.CONTRACT` over NumPy arrays."""
+
+from softgrad.kernels.cpu.activations import activation_backward, activation_forward
+from softgrad.kernels.cpu.cross_entropy import softmax_cross_entropy_forward, softmax_cross_entropy_with_grad
+from softgrad.kernels.cpu.gather import gather_scale
+from softgrad.kernels.cpu.labels import count_correct, first_outside, one_hot_forward
+from softgrad.kernels.cpu.linear import bias_activation_backward, bias_activation_forward
+from softgrad.kernels.cpu.softmax import (
+    log_softmax_backward,
+    log_softmax_forward,
+    logsumexp_forward,
+    softmax_backward,
+    softmax_forward,
+)
+from softgrad.kernels.cpu.updates import sgd_momentum_update, sgd_update
+
+__all__ = [
+    "activation_backward",
+    "activation_forward",
+    "bias_activation_backward",
+    "bias_activation_forward",
+    "count_correct",
+    "first_outside",
+    "gather_scale",
+    "log_softmax_backward",
+    "log_softmax_forward",
+    "logsumexp_forward",
+    "one_hot_forward",
+    "sgd_momentum_update",
+    "sgd_update",
+    "softmax_backward",
+    "softmax_cross_entropy_forward",
+    "softmax_cross_entropy_with_grad",
+    "softmax_forward",
+]

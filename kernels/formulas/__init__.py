@@ -1,0 +1,6 @@
+"""The mathematics of softgrad, each formula once.
+
+A formula is a plain Python function over the primitives of `primitives`. It knows nothing of arrays, loops or
+targets: `kernels/cpu` compiles it for the processor, `kernels/cuda` for a thread of a GPU, and called as it
+stands it runs as Python, on NumPy scalars.
+"""

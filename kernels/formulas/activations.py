@@ -1,0 +1,524 @@
+"""The activation functions and their derivatives, each formula once, and the table that lists them.
+
+A forward formula takes ``x``; a backward formula takes ``(grad, saved)`` and returns ``grad * f'(x)``, where the
+table says whether ``saved`` is the input x or the output f(x). Parameters follow. Definitions and defaults are
+PyTorch's (``torch.nn.functional``), the limits at infinity and the tails are exact:
+
+- NaN is kept. Comparisons are false for NaN, so a branch that would lose it is written the other way round.
+- f(-inf) of silu, mish, gelu and hardswish is 0, their limit, where the formula alone would give ``-inf * 0``.
+- nothing is computed as ``1 - nearly 1`` or ``exp(x) - 1`` where that would cancel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from numba.extending import register_jitable
+
+from softgrad.kernels.formulas.primitives import (
+    const,
+    erfc,
+    exp,
+    exp_nonpositive,
+    expm1,
+    fabs,
+    fma,
+    log1p,
+    where,
+)
+from softgrad.kernels.formulas.primitives import tanh as tanh_primitive
+
+
+@register_jitable
+def keep_nan(x, value):
+    """`value`, or NaN where x is NaN."""
+    return where(x == x, value, x)
+
+
+@register_jitable
+def at_least(x, low):
+    """x, but not below `low`; NaN stays."""
+    low = const(x, low)
+    return where(x < low, low, x)
+
+
+@register_jitable
+def clamp(x, low, high):
+    """x, but not outside [low, high]; NaN stays."""
+    low = const(x, low)
+    high = const(x, high)
+    return where(x < low, low, where(x > high, high, x))
+
+
+# ---- step and linear
+
+
+@register_jitable
+def heaviside(x):
+    """1 where x >= 0, else 0."""
+    return keep_nan(x, where(x >= const(x, 0.0), const(x, 1.0), const(x, 0.0)))
+
+
+@register_jitable
+def identity(x):
+    return x
+
+
+@register_jitable
+def identity_backward(grad, y):
+    return grad
+
+
+# ---- logistic
+
+
+@register_jitable
+def sigmoid(x):
+    """1 / (1 + exp(-x)), with the exponent never positive so that it cannot overflow."""
+    one = const(x, 1.0)
+    e = exp_nonpositive(-fabs(x))
+    return where(x >= const(x, 0.0), one, e) / (one + e)
+
+
+@register_jitable
+def sigmoid_backward(grad, y):
+    return grad * (y * (const(y, 1.0) - y))
+
+
+@register_jitable
+def log_sigmoid(x):
+    """log(sigmoid(x)) = min(x, 0) - log1p(exp(-|x|))."""
+    zero = const(x, 0.0)
+    return where(x > zero, zero, x) - log1p(exp_nonpositive(-fabs(x)))
+
+
+@register_jitable
+def log_sigmoid_backward(grad, x):
+    return grad * sigmoid(-x)
+
+
+@register_jitable
+def softplus(x, beta):
+    """log(1 + exp(beta x)) / beta = max(x, 0) + log1p(exp(-|beta x|)) / beta, for beta > 0."""
+    zero = const(x, 0.0)
+    return where(x < zero, zero, x) + log1p(exp_nonpositive(-fabs(beta * x))) / beta
+
+
+@register_jitable
+def softplus_backward(grad, x, beta):
+    return grad * sigmoid(beta * x)
+
+
+@register_jitable
+def silu(x):
+    """x sigmoid(x).
+
+    In the tail exp(x) is below the smallest float where x exp(x) is not yet: half the exponent is
+    applied twice, so that only the last product can be subnormal.
+    """
+    x = at_least(x, -1e4)  # the result is 0 long before, in float64 too; -inf * 0 would be NaN
+    half = exp_nonpositive(const(x, -0.5) * fabs(x))
+    return where(x >= const(x, 0.0), x, x * half * half) / fma(half, half, const(x, 1.0))
+
+
+@register_jitable
+def silu_backward(grad, x):
+    """s (1 + x (1 - s)), with 1 - s = sigmoid(-x) taken without cancellation."""
+    x = clamp(x, -1e4, 1e4)
+    return grad * (sigmoid(x) * (const(x, 1.0) + x * sigmoid(-x)))
+
+
+# ---- hyperbolic tangent
+
+
+@register_jitable
+def tanh(x):
+    return tanh_primitive(x)
+
+
+@register_jitable
+def tanh_backward(grad, y):
+    """1 - y^2, factored: both factors are exact to rounding where y nears 1."""
+    one = const(y, 1.0)
+    return grad * ((one - y) * (one + y))
+
+
+@register_jitable
+def mish_fraction(x):
+    """tanh(softplus(x)) as numerator, denominator and their difference, with w = exp(-|x|).
+
+    With n = (1 + e^x)^2 - 1 it is n / (n + 2); for x >= 0 both are divided by e^2x. The difference
+    gives 1 - tanh(softplus(x)) without cancellation.
+    """
+    w = exp_nonpositive(-fabs(x))
+    two = const(x, 2.0)
+    positive = x >= const(x, 0.0)
+    numerator = where(positive, fma(two, w, const(x, 1.0)), w * (w + two))
+    difference = where(positive, two * w * w, two)
+    return numerator, numerator + difference, difference
+
+
+@register_jitable
+def mish(x):
+    """x tanh(softplus(x))."""
+    x = at_least(x, -1e4)
+    numerator, denominator, _ = mish_fraction(x)
+    return x * (numerator / denominator)
+
+
+@register_jitable
+def mish_backward(grad, x):
+    """t + x (1 - t^2) sigmoid(x) with t = tanh(softplus(x))."""
+    x = clamp(x, -1e4, 1e4)
+    numerator, denominator, difference = mish_fraction(x)
+    t = numerator / denominator
+    one_minus_t_squared = (difference / denominator) * ((denominator + numerator) / denominator)
+    return grad * fma(x * sigmoid(x), one_minus_t_squared, t)
+
+
+# ---- rectifiers
+
+
+@register_jitable
+def relu(x):
+    """max(x, 0)."""
+    return where(x <= const(x, 0.0), const(x, 0.0), x)
+
+
+@register_jitable
+def relu_backward(grad, y):
+    return keep_nan(y, where(y > const(y, 0.0), grad, const(y, 0.0)))
+
+
+@register_jitable
+def leaky_relu(x, negative_slope):
+    """x where x > 0, else negative_slope x."""
+    return where(x > const(x, 0.0), x, negative_slope * x)
+
+
+@register_jitable
+def leaky_relu_backward(grad, x, negative_slope):
+    return keep_nan(x, where(x > const(x, 0.0), grad, negative_slope * grad))
+
+
+@register_jitable
+def elu(x, alpha):
+    """x where x > 0, else alpha (exp(x) - 1)."""
+    return where(x > const(x, 0.0), x, alpha * expm1(x))
+
+
+@register_jitable
+def elu_backward(grad, x, alpha):
+    return keep_nan(x, where(x > const(x, 0.0), grad, grad * (alpha * exp(x))))
+
+
+SELU_ALPHA = 1.6732632423543772848170429916717
+SELU_SCALE = 1.0507009873554804934193349852946
+
+
+@register_jitable
+def selu(x):
+    """scale (x where x > 0, else alpha (exp(x) - 1)); Klambauer et al. 2017, arXiv:1706.02515."""
+    scale = const(x, SELU_SCALE)
+    return where(x > const(x, 0.0), scale * x, const(x, SELU_SCALE * SELU_ALPHA) * expm1(x))
+
+
+@register_jitable
+def selu_backward(grad, x):
+    scale = const(x, SELU_SCALE)
+    slope = where(x > const(x, 0.0), scale, const(x, SELU_SCALE * SELU_ALPHA) * exp(x))
+    return grad * keep_nan(x, slope)
+
+
+@register_jitable
+def celu(x, alpha):
+    """x where x > 0, else alpha (exp(x / alpha) - 1)."""
+    return where(x > const(x, 0.0), x, alpha * expm1(x / alpha))
+
+
+@register_jitable
+def celu_backward(grad, x, alpha):
+    return keep_nan(x, where(x > const(x, 0.0), grad, grad * exp(x / alpha)))
+
+
+# ---- Gaussian error linear unit; Hendrycks and Gimpel 2016, arXiv:1606.08415
+
+SQRT_HALF = math.sqrt(0.5)
+INVERSE_SQRT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
+
+
+@register_jitable
+def normal_cdf(x):
+    """The standard normal distribution function, erfc(-x / sqrt(2)) / 2.
+
+    In the tail erfc multiplies a relative error of its argument by 2 z^2, so the rounding error of
+    z = -x sqrt(1/2) is computed and put back to first order: erfc(z + d) = erfc(z) (1 - 2 z d) there.
+    """
+    x = clamp(x, -100.0, 100.0)  # 0 and 1 in float64 from -39 and 9 on; keeps inf - inf out of `lost`
+    root = const(x, SQRT_HALF)
+    # What float32 (or float64) rounding takes from sqrt(1/2): 1/2 = root^2 + residue, and
+    # sqrt(1/2) - root = residue / (2 root).
+    residue = fma(-root, root, const(x, 0.5))
+    z = -x * root
+    lost = fma(-x, root, -z) - x * (residue * root)
+    tail = where(z > const(x, 0.5), z, const(x, 0.0))
+    correction = const(x, -2.0) * tail * lost
+    p = const(x, 0.5) * erfc(z)
+    return fma(p, correction, p)
+
+
+@register_jitable
+def gelu(x):
+    """x Phi(x), Phi the standard normal distribution function."""
+    return at_least(x, -100.0) * normal_cdf(x)
+
+
+@register_jitable
+def gelu_backward(grad, x):
+    """Phi(x) + x phi(x)."""
+    x = clamp(x, -100.0, 100.0)
+    density = const(x, INVERSE_SQRT_2PI) * exp_nonpositive(const(x, -0.5) * x * x)
+    return grad * fma(x, density, normal_cdf(x))
+
+
+# 2 sqrt(2 / pi): 0.5 (1 + tanh(u)) = sigmoid(2 u), which keeps the tail that 1 + tanh loses.
+GELU_TANH_SCALE = 2.0 * math.sqrt(2.0 / math.pi)
+GELU_TANH_CUBIC = 0.044715
+
+
+@register_jitable
+def gelu_tanh(x):
+    """0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))."""
+    x = at_least(x, -100.0)
+    inner = const(x, GELU_TANH_SCALE) * x * fma(const(x, GELU_TANH_CUBIC) * x, x, const(x, 1.0))
+    return x * sigmoid(inner)
+
+
+@register_jitable
+def gelu_tanh_backward(grad, x):
+    x = clamp(x, -100.0, 100.0)
+    one = const(x, 1.0)
+    scale = const(x, GELU_TANH_SCALE)
+    inner = scale * x * fma(const(x, GELU_TANH_CUBIC) * x, x, one)
+    slope = scale * fma(const(x, 3.0 * GELU_TANH_CUBIC) * x, x, one)
+    return grad * (sigmoid(inner) * (one + x * slope * sigmoid(-inner)))
+
+
+# ---- rational and piecewise linear
+
+
+@register_jitable
+def softsign(x):
+    """x / (1 + |x|)."""
+    x = clamp(x, -1e30, 1e30)  # 1 + 1e30 is 1e30 in either dtype: the quotient is +-1, also at infinity
+    return x / (const(x, 1.0) + fabs(x))
+
+
+@register_jitable
+def softsign_backward(grad, x):
+    scale = const(x, 1.0) + fabs(x)
+    return grad / scale / scale  # the square would overflow
+
+
+@register_jitable
+def hardtanh(x, min_value, max_value):
+    """x, but not outside [min_value, max_value]."""
+    return clamp(x, min_value, max_value)
+
+
+@register_jitable
+def hardtanh_backward(grad, y, min_value, max_value):
+    outside = (y <= min_value) | (y >= max_value)
+    return keep_nan(y, where(outside, const(y, 0.0), grad))
+
+
+@register_jitable
+def relu6(x):
+    """min(max(x, 0), 6)."""
+    return clamp(x, 0.0, 6.0)
+
+
+@register_jitable
+def relu6_backward(grad, y):
+    return hardtanh_backward(grad, y, const(y, 0.0), const(y, 6.0))
+
+
+@register_jitable
+def hardsigmoid(x):
+    """relu6(x + 3) / 6."""
+    return relu6(x + const(x, 3.0)) / const(x, 6.0)
+
+
+@register_jitable
+def hardsigmoid_backward(grad, x):
+    outside = (x <= const(x, -3.0)) | (x >= const(x, 3.0))
+    return keep_nan(x, where(outside, const(x, 0.0), grad / const(x, 6.0)))
+
+
+@register_jitable
+def hardswish(x):
+    """x relu6(x + 3) / 6."""
+    x = at_least(x, -3.0)
+    return x * hardsigmoid(x)
+
+
+@register_jitable
+def hardswish_backward(grad, x):
+    middle = grad * fma(x, const(x, 1.0 / 3.0), const(x, 0.5))
+    below = where(x <= const(x, -3.0), const(x, 0.0), middle)
+    return where(x >= const(x, 3.0), grad, below)
+
+
+# ---- the table
+
+
+def _nonzero_alpha(alpha: float) -> str | None:
+    return None if alpha != 0 else f"alpha must not be 0; got {alpha:g}"
+
+
+def _positive_beta(beta: float) -> str | None:
+    return None if beta > 0 else f"beta must be above 0; got {beta:g}"
+
+
+def _ordered_limits(min_value: float, max_value: float) -> str | None:
+    return None if min_value < max_value else f"min_value must be below max_value; got {min_value:g} and {max_value:g}"
+
+
+def _anything(**parameters: float) -> str | None:
+    return None
+
+
+@dataclass(frozen=True, eq=False)  # rows are themselves: compared and hashed by identity
+class Activation:
+    """One row of the table: a formula pair, what its backward needs, and its parameters.
+
+    Attributes
+    ----------
+    forward, backward
+        The formulas; `backward` is None where no useful derivative exists.
+    saved
+        Which array of the forward pass the backward formula takes: its "input" or its "output".
+    formula, derivative
+        The same, for readers.
+    parameters
+        Name and default of each parameter, in the order the formulas take them.
+    check
+        Says what is wrong with a set of parameters, or None.
+    """
+
+    forward: Callable[..., object]
+    backward: Callable[..., object] | None
+    saved: Literal["input", "output"]
+    formula: str
+    derivative: str
+    parameters: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    check: Callable[..., str | None] = _anything
+
+    @property
+    def name(self) -> str:
+        return self.forward.__name__
+
+
+def _row(
+    forward: Callable[..., object],
+    backward: Callable[..., object] | None,
+    saved: Literal["input", "output"],
+    formula: str,
+    derivative: str,
+    check: Callable[..., str | None] = _anything,
+    **parameters: float,
+) -> Activation:
+    return Activation(forward, backward, saved, formula, derivative, MappingProxyType(parameters), check)
+
+
+_ROWS = (
+    _row(heaviside, None, "input", "1 if x >= 0 else 0", "0 wherever it exists"),
+    _row(identity, identity_backward, "output", "x", "1"),
+    _row(sigmoid, sigmoid_backward, "output", "1 / (1 + exp(-x))", "y (1 - y)"),
+    _row(tanh, tanh_backward, "output", "tanh(x)", "1 - y^2"),
+    _row(relu, relu_backward, "output", "max(x, 0)", "1 if y > 0 else 0"),
+    _row(
+        leaky_relu,
+        leaky_relu_backward,
+        "input",
+        "x if x > 0 else negative_slope x",
+        "1 if x > 0 else negative_slope",
+        negative_slope=0.01,
+    ),
+    _row(
+        elu,
+        elu_backward,
+        "input",
+        "x if x > 0 else alpha (exp(x) - 1)",
+        "1 if x > 0 else alpha exp(x)",
+        alpha=1.0,
+    ),
+    _row(
+        selu,
+        selu_backward,
+        "input",
+        "1.0507 (x if x > 0 else 1.6733 (exp(x) - 1))",
+        "1.0507 (1 if x > 0 else 1.6733 exp(x))",
+    ),
+    _row(
+        celu,
+        celu_backward,
+        "input",
+        "x if x > 0 else alpha (exp(x / alpha) - 1)",
+        "1 if x > 0 else exp(x / alpha)",
+        check=_nonzero_alpha,
+        alpha=1.0,
+    ),
+    _row(
+        gelu,
+        gelu_backward,
+        "input",
+        "x Phi(x), Phi the standard normal distribution function",
+        "Phi(x) + x phi(x), phi the standard normal density",
+    ),
+    _row(
+        gelu_tanh,
+        gelu_tanh_backward,
+        "input",
+        "0.5 x (1 + tanh(u)), u = sqrt(2 / pi) (x + 0.044715 x^3)",
+        "0.5 (1 + tanh(u)) + 0.5 x (1 - tanh(u)^2) du/dx",
+    ),
+    _row(silu, silu_backward, "input", "x s, s = sigmoid(x)", "s (1 + x (1 - s))"),
+    _row(mish, mish_backward, "input", "x t, t = tanh(softplus(x))", "t + x (1 - t^2) sigmoid(x)"),
+    _row(
+        softplus,
+        softplus_backward,
+        "input",
+        "log(1 + exp(beta x)) / beta",
+        "sigmoid(beta x)",
+        check=_positive_beta,
+        beta=1.0,
+    ),
+    _row(softsign, softsign_backward, "input", "x / (1 + |x|)", "1 / (1 + |x|)^2"),
+    _row(log_sigmoid, log_sigmoid_backward, "input", "log(sigmoid(x))", "sigmoid(-x)"),
+    _row(
+        hardtanh,
+        hardtanh_backward,
+        "output",
+        "min(max(x, min_value), max_value)",
+        "1 if min_value < y < max_value else 0",
+        check=_ordered_limits,
+        min_value=-1.0,
+        max_value=1.0,
+    ),
+    _row(relu6, relu6_backward, "output", "min(max(x, 0), 6)", "1 if 0 < y < 6 else 0"),
+    _row(hardsigmoid, hardsigmoid_backward, "input", "min(max(x + 3, 0), 6) / 6", "1/6 if -3 < x < 3 else 0"),
+    _row(
+        hardswish,
+        hardswish_backward,
+        "input",
+        "x min(max(x + 3, 0), 6) / 6",
+        "0 if x <= -3, 1 if x >= 3, else x / 3 + 1/2",
+    ),
+)
+
+ACTIVATIONS: Mapping[str, Activation] = MappingProxyType({row.name: row for row in _ROWS})

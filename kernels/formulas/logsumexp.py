@@ -1,0 +1,74 @@
+"""The formulas of the softmax family: a row is shifted by its largest logit, so nothing can overflow.
+
+With m = max_j x_j, temperature T, z_j = (x_j - m) / T and s = sum_j exp(z_j):
+
+    softmax      y_j = exp(z_j) / s
+    log_softmax  y_j = z_j - log(s)
+    logsumexp    m + log(s)                          (T = 1)
+
+The largest logit itself contributes exp(0) = 1, so s >= 1 and log(s) is the logarithm of a number that is 1 plus
+something: kept in two parts, (s - 1) + carry, it stays exact where one class holds nearly all the mass.
+"""
+
+from __future__ import annotations
+
+import math
+
+from numba.extending import register_jitable
+
+from softgrad.kernels.formulas.primitives import const, log1p, where
+
+
+@register_jitable
+def larger(a, b):
+    """The larger of two; NaN is passed over (it returns through the sum of the exponentials)."""
+    return where(b > a, b, a)
+
+
+@register_jitable
+def two_sum(total, carry, value):
+    """Add `value` to a sum kept in two parts, ``total + carry``.
+
+    Knuth's error-free sum: `total` is the rounded sum, `carry` collects what the rounding lost. A row of
+    262,144 classes sums to 1 within the rounding of the quotients, in float32 without float64.
+    """
+    new_total = total + value
+    part = new_total - total
+    lost = (total - (new_total - part)) + (value - part)
+    return new_total, carry + lost
+
+
+@register_jitable
+def shifted_logit(x, largest, temperature):
+    """(x - largest) / temperature, with the exact limits.
+
+    At temperature 0 it is 0 for the largest and -inf below: the arg-max, ties sharing. At temperature
+    infinity it is 0 for every finite logit: uniform; a logit of -inf keeps probability 0.
+    """
+    shifted = x - largest
+    settled = (shifted == const(x, 0.0)) | (shifted == const(x, -math.inf))
+    return where(settled, shifted, shifted / temperature)
+
+
+@register_jitable
+def distance_below(x, largest):
+    """x - largest, and 0 where both are the same infinity: logsumexp of +inf is +inf, of -inf alone -inf."""
+    return where(x == largest, const(x, 0.0), x - largest)
+
+
+@register_jitable
+def log_of_sum(total, carry):
+    """log(total + carry) for a sum that contains a term of exactly 1."""
+    return log1p((total - const(total, 1.0)) + carry)
+
+
+@register_jitable
+def softmax_gradient(grad, y, dot, temperature):
+    """d/dx_j of sum_i grad_i softmax(x / T)_i = y_j (grad_j - sum_i grad_i y_i) / T, with dot the sum."""
+    return y * (grad - dot) / temperature
+
+
+@register_jitable
+def log_softmax_gradient(grad, probability, grad_sum, temperature):
+    """d/dx_j of sum_i grad_i log_softmax(x / T)_i = (grad_j - softmax_j sum_i grad_i) / T."""
+    return (grad - probability * grad_sum) / temperature

@@ -1,0 +1,180 @@
+"""Arguments in, results out: every op checks and prepares its arrays here, so that kernels meet only clean ones.
+
+A kernel is given contiguous, aligned arrays of one floating dtype. What a caller may give is wider: any strides,
+float16 (computed in float32), integers and booleans (computed in float64), an `out` of any strides that may be
+an input itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from softgrad.ops.backend import Backend
+
+FLOAT16 = np.dtype(np.float16)
+FLOAT32 = np.dtype(np.float32)
+FLOAT64 = np.dtype(np.float64)
+KERNEL_DTYPES = frozenset({FLOAT32, FLOAT64})
+
+
+def float_array(backend: Backend, value: Any, name: str) -> Any:
+    """`value` as an array of float16, float32 or float64; integers and booleans become float64.
+
+    Raises
+    ------
+    TypeError
+        For complex numbers, objects and all other dtypes.
+    """
+    array: Any = value if type(value) is backend.array_type else backend.xp.asarray(value)
+    dtype = array.dtype
+    if dtype in KERNEL_DTYPES:
+        return array
+    if dtype.kind in "iub":
+        return array.astype(FLOAT64)
+    if dtype.kind == "f" and dtype.itemsize in (2, 4, 8):
+        return array.astype(dtype.newbyteorder("="), copy=False)
+    raise TypeError(f"{name} must be an array of real numbers (float16, float32, float64 or integers); got {dtype}")
+
+
+def integer_array(backend: Backend, value: Any, name: str) -> Any:
+    """`value` as an array of int64, or of the unsigned or narrower integers it came in.
+
+    Raises
+    ------
+    TypeError
+        If it does not hold integers.
+    """
+    array: Any = value if type(value) is backend.array_type else backend.xp.asarray(value)
+    if array.size == 0 and not isinstance(value, backend.array_type):
+        array = array.astype(np.int64)  # an empty list has no dtype of its own
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be an array of integers; got {array.dtype}")
+    # One dtype for the kernels; a uint64 beyond int64 wraps to a negative index and is reported as out of range.
+    return contiguous(backend, array, np.dtype(np.int64))
+
+
+def is_array(backend: Backend, value: Any) -> bool:
+    """Is the value an array of that backend?"""
+    return isinstance(value, backend.array_type)
+
+
+def compute_dtype(dtype: Any) -> Any:
+    """The dtype the kernels compute in: float32 for float16, else the same."""
+    return FLOAT32 if dtype == FLOAT16 else dtype
+
+
+def contiguous(backend: Backend, array: Any, dtype: Any) -> Any:
+    """The array, or a copy, C-contiguous, aligned and of that dtype."""
+    flags = array.flags
+    if flags.c_contiguous and array.dtype == dtype and getattr(flags, "aligned", True):
+        return array
+    return backend.xp.require(array, dtype, ["C", "A"]) if backend.xp is np else array.astype(dtype, order="C")
+
+
+def check_shape(array: Any, shape: tuple[int, ...], name: str, of: str) -> None:
+    """Raise ValueError unless `array` has that shape, which is `of` something the caller knows."""
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, {of}; got shape {array.shape}")
+
+
+def check_dtype(array: Any, dtype: Any, name: str, of: str) -> None:
+    """Raise TypeError unless `array` has that dtype, which is `of` something the caller knows."""
+    if array.dtype != dtype:
+        raise TypeError(f"{name} must be {dtype}, {of}; got {array.dtype}; convert one with .astype()")
+
+
+def check_out(backend: Backend, out: Any, shape: tuple[int, ...], dtype: Any, name: str = "out") -> None:
+    """Raise TypeError or ValueError unless a result of that shape and dtype can be written to `out`."""
+    if not is_array(backend, out):
+        kind = f"{backend.xp.__name__}.ndarray"
+        raise TypeError(f"{name} must be a {kind} to write to; got {type(out).__name__}")
+    if out.dtype != dtype:
+        raise TypeError(f"{name} must be {dtype}, as the result is; got {out.dtype}")
+    check_shape(out, shape, name, "as the result has")
+    if not getattr(out.flags, "writeable", True):
+        raise ValueError(f"{name} is read-only; pass an array that can be written to")
+
+
+def check_number(value: Any, name: str, *, minimum: float = -math.inf, dtype: Any = FLOAT64) -> Any:
+    """`value` as a finite number of that dtype, not below `minimum`.
+
+    Raises
+    ------
+    TypeError
+        If it is no real number.
+    ValueError
+        If it is not finite in that dtype, or below `minimum`.
+    """
+    if not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number; got {type(value).__name__}")
+    with np.errstate(over="ignore"):
+        number = dtype.type(value)
+    if not np.isfinite(number) or float(value) < minimum:
+        bound = "" if minimum == -math.inf else f" not below {minimum:g}"
+        raise ValueError(f"{name} must be a finite {dtype} number{bound}; got {value}")
+    return number
+
+
+def into(
+    backend: Backend,
+    out: Any,
+    shape: tuple[int, ...],
+    dtype: Any,
+    reads: Iterable[Any],
+    write: Callable[[Any], None],
+    *,
+    name: str = "out",
+    in_place: bool = True,
+) -> Any:
+    """Have `write(target)` fill a contiguous array of the compute dtype, and return the result the caller asked for.
+
+    `target` is `out` itself where that is possible. It is a fresh array where `out` is strided, is float16, or
+    overlaps one of the arrays in `reads`; then `out` is written at the end, in one piece. With `in_place`,
+    `write` may be given exactly the memory of an array it reads, element for element.
+    """
+    working = compute_dtype(dtype)
+    if out is None:
+        target = backend.xp.empty(shape, working)
+        write(target)
+        return target if working == dtype else convert(target, dtype)
+    check_out(backend, out, shape, dtype, name)
+    if working == dtype and is_clean(out) and not any(_collide(backend, out, array, in_place) for array in reads):
+        write(out)
+        return out
+    target = backend.xp.empty(shape, working)
+    write(target)
+    with np.errstate(over="ignore"):
+        out[...] = target
+    return out
+
+
+def convert(array: Any, dtype: Any) -> Any:
+    """The array in another float dtype; what overflows becomes infinity without a warning."""
+    with np.errstate(over="ignore"):
+        return array.astype(dtype)
+
+
+def is_clean(array: Any) -> bool:
+    """Is the array contiguous and aligned, so that a kernel can take it as it is?"""
+    flags = array.flags
+    return bool(flags.c_contiguous and getattr(flags, "aligned", True))
+
+
+def _collide(backend: Backend, out: Any, array: Any, in_place: bool) -> bool:
+    if out is array:
+        return not in_place
+    if not backend.xp.may_share_memory(out, array):
+        return False
+    # Same start, same size, both contiguous: element i of the one is element i of the other.
+    same = out.nbytes == array.nbytes and _address(out) == _address(array)
+    return not (in_place and same)
+
+
+def _address(array: Any) -> int:
+    interface = getattr(array, "__array_interface__", None) or array.__cuda_array_interface__
+    return int(interface["data"][0])

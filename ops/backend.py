@@ -1,0 +1,102 @@
+"""The backends, one `Backend` record each, and which of them a call belongs to.
+
+Where an array lives decides: NumPy arrays (and anything NumPy can turn into one) are computed on the CPU, CuPy
+arrays on the GPU. No GPU package is imported before a CuPy array, or ``get_backend("gpu")``, asks for it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from softgrad.kernels import cpu
+
+
+class BackendUnavailableError(RuntimeError):
+    """The backend asked for cannot run here; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What an op needs to know of where it runs.
+
+    Attributes
+    ----------
+    name
+        "cpu" or "gpu".
+    xp
+        The array module: numpy or cupy.
+    array_type
+        The type of its arrays.
+    kernels
+        The module that exports `softgrad.kernels.CONTRACT` over such arrays.
+    """
+
+    name: str
+    xp: ModuleType
+    array_type: type
+    kernels: ModuleType
+
+
+CPU = Backend("cpu", np, np.ndarray, cpu)
+
+GPU_NEEDS = "the GPU backend needs softgrad[cuda12] or softgrad[cuda13], and an NVIDIA GPU with its driver"
+
+
+@cache
+def _gpu() -> Backend:
+    try:
+        cupy = importlib.import_module("cupy")
+        kernels = importlib.import_module("softgrad.kernels.cuda")
+    except ImportError as error:
+        missing = "its kernels are not in this release" if "softgrad.kernels.cuda" in str(error) else str(error)
+        raise BackendUnavailableError(f"{GPU_NEEDS} ({missing}); use NumPy arrays or the cpu backend") from error
+    return Backend("gpu", cupy, cupy.ndarray, kernels)
+
+
+def get_backend(name: str) -> Backend:
+    """The backend of that name, "cpu" or "gpu".
+
+    Raises
+    ------
+    ValueError
+        If there is no such backend.
+    BackendUnavailableError
+        If it cannot run here.
+    """
+    if name == "cpu":
+        return CPU
+    if name == "gpu":
+        return _gpu()
+    raise ValueError(f"backend must be cpu or gpu; got {name!r}")
+
+
+def backend_of(**arrays: Any) -> Backend:
+    """The backend of the named arrays; those that are None are passed over.
+
+    Raises
+    ------
+    TypeError
+        If NumPy and CuPy arrays are mixed.
+    BackendUnavailableError
+        If there is a CuPy array and the GPU backend cannot run here.
+    """
+    on_gpu = [name for name, array in arrays.items() if _is_cupy(array)]
+    if not on_gpu:
+        return CPU
+    on_cpu = [name for name, array in arrays.items() if isinstance(array, np.ndarray)]
+    if on_cpu:
+        raise TypeError(
+            f"{on_gpu[0]} is a CuPy array and {on_cpu[0]} a NumPy array; bring them to one side with "
+            f"cupy.asarray({on_cpu[0]}) or {on_gpu[0]}.get()"
+        )
+    return _gpu()
+
+
+def _is_cupy(array: Any) -> bool:
+    return type(array).__module__.partition(".")[0] == "cupy"

@@ -1,0 +1,177 @@
+"""Small operations on labels and rows: one-hot, accuracy, gather-and-scale."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from softgrad.ops.arguments import (
+    FLOAT64,
+    check_number,
+    compute_dtype,
+    contiguous,
+    float_array,
+    integer_array,
+    into,
+)
+from softgrad.ops.backend import backend_of
+from softgrad.ops.losses import check_labels, label_array
+
+
+def one_hot(labels: Any, num_classes: int, /, *, dtype: Any = FLOAT64, out: Any = None) -> Any:
+    """1 at each row's label, else 0.
+
+    Parameters
+    ----------
+    labels : array_like of int
+        Any shape, each in [0, num_classes).
+    num_classes : int
+        1 or more.
+    dtype : dtype, default float64
+        float16, float32 or float64.
+    out : ndarray, optional
+        Where to write, of shape labels.shape + (num_classes,) and that dtype.
+
+    Returns
+    -------
+    ndarray
+        Shape labels.shape + (num_classes,).
+
+    Raises
+    ------
+    TypeError
+        If the labels are no integers, or the dtype is no float of 16 to 64 bits.
+    ValueError
+        If a label is outside the classes, or there are no classes.
+
+    Examples
+    --------
+    >>> from softgrad import ops
+    >>> ops.one_hot([2, 0], 3)
+    array([[0., 0., 1.],
+           [1., 0., 0.]])
+    """
+    backend = backend_of(labels=labels, out=out)
+    labels = integer_array(backend, labels, "labels")
+    if isinstance(num_classes, bool) or not isinstance(num_classes, int | np.integer) or num_classes < 1:
+        raise ValueError(f"num_classes must be a positive integer; got {num_classes!r}")
+    dtype = np.dtype(dtype)
+    if dtype.kind != "f" or dtype.itemsize > 8:
+        raise TypeError(f"dtype must be float16, float32 or float64; got {dtype}")
+    flat = labels.reshape(-1)
+    check_labels(backend, flat, num_classes)
+
+    def write(target: Any) -> None:
+        backend.kernels.one_hot_forward(flat, target.reshape(-1, num_classes))
+
+    return into(backend, out, (*labels.shape, int(num_classes)), dtype, (labels,), write)
+
+
+def count_correct(logits: Any, labels: Any, /) -> int:
+    """How many rows of logits, shape (N, C), have their largest entry at their label, shape (N,).
+
+    The first of equal entries counts as the largest; a row with NaN is not correct. Errors are those of
+    `accuracy`.
+    """
+    backend = backend_of(logits=logits, labels=labels)
+    logits = float_array(backend, logits, "logits")
+    if logits.ndim != 2 or logits.shape[1] == 0:
+        raise ValueError(f"logits must have shape (N, C) with at least one class; got shape {logits.shape}")
+    labels = label_array(backend, labels, "labels", len(logits))
+    check_labels(backend, labels, logits.shape[1])
+    correct: int = backend.kernels.count_correct(contiguous(backend, logits, compute_dtype(logits.dtype)), labels)
+    return correct
+
+
+def accuracy(logits: Any, labels: Any, /) -> float:
+    """The fraction of rows whose largest logit is at their label; 0 of no rows.
+
+    Parameters
+    ----------
+    logits : array_like
+        Shape (N, C), with C at least 1.
+    labels : array_like of int
+        Shape (N,), each in [0, C).
+
+    Returns
+    -------
+    float
+        In [0, 1]. The first of equal logits counts as the largest; a row with NaN is not correct.
+
+    Raises
+    ------
+    TypeError
+        If the logits hold no real numbers, the labels no integers, or they are on different devices.
+    ValueError
+        If the shapes do not fit, or a label is outside the classes.
+
+    Examples
+    --------
+    >>> from softgrad import ops
+    >>> ops.accuracy([[2.0, 1.0], [0.0, 3.0]], [0, 0])
+    0.5
+    """
+    correct = count_correct(logits, labels)
+    return correct / max(len(labels), 1)
+
+
+def gather_scale(
+    x: Any, indices: Any, /, *, scale: float = 1.0, shift: float = 0.0, dtype: Any = None, out: Any = None
+) -> Any:
+    """x[indices] * scale + shift: rows of pixels, say, gathered into a float matrix in one pass.
+
+    Parameters
+    ----------
+    x : array_like
+        Shape (N, D), of any real dtype; uint8 pixels need no copy in floats.
+    indices : array_like of int
+        Shape (B,), each in [0, N).
+    scale, shift : float
+        Applied to each element.
+    dtype : dtype, optional
+        float32 or float64. By default that of `out`, else x's own if it is one of the two, else float64.
+    out : ndarray, optional
+        Where to write, of shape (B, D).
+
+    Returns
+    -------
+    ndarray
+        Shape (B, D).
+
+    Raises
+    ------
+    TypeError
+        If x holds no real numbers or the indices no integers.
+    ValueError
+        If the shapes do not fit, or an index is outside the rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softgrad import ops
+    >>> ops.gather_scale(np.array([[0, 255], [51, 102]], np.uint8), [1], scale=1 / 255)
+    array([[0.2, 0.4]])
+    """
+    backend = backend_of(x=x, indices=indices, out=out)
+    x = x if isinstance(x, backend.array_type) else backend.xp.asarray(x)
+    if x.ndim != 2 or x.dtype.kind not in "fiub":
+        raise (ValueError if x.ndim != 2 else TypeError)(
+            f"x must be a matrix of real numbers; got shape {x.shape}, {x.dtype}"
+        )
+    indices = integer_array(backend, indices, "indices")
+    if indices.ndim != 1:
+        raise ValueError(f"indices must have shape (B,); got shape {indices.shape}")
+    check_labels(backend, indices, len(x), "indices")
+    if dtype is None:
+        dtype = out.dtype if out is not None else x.dtype if x.dtype.kind == "f" else FLOAT64
+    dtype = np.dtype(dtype)
+    if dtype.kind != "f" or dtype.itemsize not in (4, 8):
+        raise TypeError(f"dtype must be float32 or float64; got {dtype}")
+    scale, shift = check_number(scale, "scale", dtype=dtype), check_number(shift, "shift", dtype=dtype)
+    clean = contiguous(backend, x, compute_dtype(x.dtype))
+
+    def write(target: Any) -> None:
+        backend.kernels.gather_scale(clean, indices, scale, shift, target)
+
+    return into(backend, out, (len(indices), x.shape[1]), dtype, (clean, indices), write, in_place=False)
