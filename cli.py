@@ -1,0 +1,326 @@
+"""The command line: `softgrad train | evaluate | predict | doctor`. Options in, one call, a report out."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from softgrad import __version__
+
+if TYPE_CHECKING:
+    from softgrad.train import Run
+
+# Exit codes: 2 for wrong use (click's own), 1 for failure, and the shell's convention for Ctrl-C.
+FAILURE, INTERRUPTED = 1, 130
+
+
+class LazyChoice(click.ParamType):  # type: ignore[type-arg]  # generic in click's annotations only
+    """One of a list of names that is fetched only when it is needed: importing Numba takes a while."""
+
+    name = "name"
+
+    def __init__(self, attribute: str) -> None:
+        self._attribute = attribute
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        from softgrad.train import config, datasets
+
+        if self._attribute == "dataset":
+            return ("auto", *datasets.DATASETS)
+        names: tuple[str, ...] = getattr(config, self._attribute)
+        return names
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return f"[{'|'.join(self.choices)}]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in self.choices:
+            self.fail(f"must be one of {', '.join(self.choices)}; got {value!r}", param, ctx)
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(name) for name in self.choices if name.startswith(incomplete)]
+
+
+class HiddenSizes(click.ParamType):  # type: ignore[type-arg]
+    """Sizes of hidden layers, as in 256,128; "none" for no hidden layer."""
+
+    name = "sizes"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return "N,N,...|none"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        if value == "none":
+            return ()
+        try:
+            sizes = tuple(int(size) for size in value.split(","))
+        except ValueError:
+            sizes = (0,)
+        if min(sizes) < 1:
+            self.fail(f"must be positive whole numbers, such as 256,128, or none; got {value!r}", param, ctx)
+        return sizes
+
+
+class Commands(click.Group):
+    """The group of commands; turns every expected error into one line and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            error.ctx = None  # with a context click would print the usage before the one line that matters
+            raise
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(INTERRUPTED)
+        except Exception as error:
+            if ctx.params.get("debug"):
+                raise
+            self._explain(error)
+
+    @staticmethod
+    def _explain(error: Exception) -> None:
+        from softgrad.ops import BackendUnavailableError
+        from softgrad.train.errors import SoftgradError
+
+        message = " ".join(str(error).split())
+        if isinstance(error, ValueError):
+            raise click.UsageError(_as_option(message)) from error
+        if isinstance(error, SoftgradError | BackendUnavailableError | OSError):
+            raise click.ClickException(message) from error
+        raise click.ClickException(
+            f"{type(error).__name__}: {message} (unexpected: run again with `softgrad --debug` and report it)"
+        ) from error
+
+
+def _as_option(message: str) -> str:
+    """A message that starts with a setting's name, with the option's name instead: batch_size, --batch-size."""
+    first, _, rest = message.partition(" ")
+    option = "--" + first.replace("_", "-")
+    known = {name for command in main.commands.values() for param in command.params for name in param.opts}
+    return f"{option} {rest}" if option in known else message
+
+
+def option(*names: str, **settings: Any) -> Callable[[Any], Any]:
+    """A click option that shows its default and its environment variable."""
+    return click.option(*names, **{"show_default": True, "show_envvar": True, **settings})
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line, for programs.")
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    help="The folder that holds a folder for each data set; by default $SOFTGRAD_DATA, then the user's cache, "
+    "then a download.",
+)
+
+
+@click.group(
+    cls=Commands,
+    context_settings={
+        "auto_envvar_prefix": "SOFTGRAD",
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+    },
+)
+@click.version_option(__version__, prog_name="softgrad")
+@click.option("--debug", is_flag=True, help="Show the whole traceback of an error.")
+def main(debug: bool) -> None:
+    """Train and use small networks for images with softgrad's kernels.
+
+    Start with `softgrad train`: it needs no options and no downloads.
+    """
+
+
+@main.command(short_help="Train a network and keep it in a run directory.")
+@option(
+    "--dataset",
+    type=LazyChoice("dataset"),
+    default="auto",
+    help="What to learn. auto: MNIST if it can be had, else the digits that come with softgrad.",
+)
+@data_dir_option
+@option("--backend", type=LazyChoice("BACKENDS"), default="auto", help="Where to compute.")
+@option("--hidden", type=HiddenSizes(), default="256,128", help="Sizes of the hidden layers.")
+@option("--activation", type=LazyChoice("TRAINABLE_ACTIVATIONS"), default="relu", help="Of the hidden layers.")
+@option("--optimizer", type=LazyChoice("OPTIMIZERS"), default="nesterov", help="How weights are updated.")
+@option("--lr", type=float, default=0.05, help="Learning rate at the start.")
+@option("--momentum", type=float, default=0.9, help="For the optimizers momentum and nesterov.")
+@option("--weight-decay", type=float, default=5e-4, help="Factor of the L2 penalty.")
+@option("--schedule", type=LazyChoice("SCHEDULES"), default="cosine", help="How the learning rate changes.")
+@option("--batch-size", type=int, default=128, help="Images an update.")
+@option("--epochs", type=int, default=10, help="Passes over the training images.")
+@option("--seed", type=int, default=0, help="Of the first weights and of the shuffles.")
+@option("--dtype", type=LazyChoice("DTYPES"), default="float32", help="Of weights and arithmetic.")
+@click.option("--run-dir", type=click.Path(path_type=Path), help="Where to write.  [default: a new one under runs/]")
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN_DIR", help="Go on with an interrupted run.")
+@json_option
+@click.option("--quiet", is_flag=True, help="Print only the result.")
+@click.pass_context
+def train(
+    context: click.Context,
+    /,
+    data_dir: Path | None,
+    run_dir: Path | None,
+    resume: Path | None,
+    as_json: bool,
+    quiet: bool,
+    **settings: Any,
+) -> None:
+    """Train a multi-layer perceptron and write its weights and metrics to a run directory.
+
+    \b
+    softgrad train                                 everything at its default
+    softgrad train --dataset mnist --epochs 5      insist on MNIST
+    softgrad train --hidden none                   softmax regression
+    softgrad train --resume runs/20260101-120000-mnist
+    """
+    from softgrad.train.report import reporter
+
+    if resume is not None:
+        _refuse_settings(context, (*settings, "run_dir"))
+    run = _start(resume, run_dir, data_dir, settings)
+    report = reporter(as_json=as_json, quiet=quiet)
+    report.start(run, resumed=resume is not None)
+    with _stop_on_signal() as stopped, report.progress(run) as on_batch:
+        for record in run.epochs(on_batch, stopped):
+            report.epoch(record, run)
+    report.end(run)
+    if not run.trainer.finished:
+        context.exit(INTERRUPTED)
+
+
+def _start(resume: Path | None, run_dir: Path | None, data_dir: Path | None, settings: dict[str, Any]) -> Run:
+    from softgrad.train import Run, TrainConfig
+
+    if resume is not None:
+        return Run.resume(resume, data_dir)
+    return Run.start(TrainConfig(**settings), run_dir, data_dir)
+
+
+def _refuse_settings(context: click.Context, names: tuple[str, ...]) -> None:
+    """A resumed run keeps its settings: those given beside --resume would be ignored, so they are an error."""
+    typed = click.core.ParameterSource.COMMANDLINE
+    given = [f"--{name.replace('_', '-')}" for name in names if context.get_parameter_source(name) == typed]
+    if given:
+        raise click.UsageError(
+            f"{given[0]} cannot be given with --resume: a resumed run keeps its settings; leave it out, or start anew"
+        )
+
+
+@contextmanager
+def _stop_on_signal() -> Iterator[Callable[[], bool]]:
+    """Within, the first Ctrl-C (or SIGTERM) asks to stop after the batch under way; the second stops at once."""
+    received: list[int] = []
+
+    def handle(number: int, frame: Any) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@main.command(short_help="Test a trained model: accuracy, loss, confusions.")
+@click.argument("model", type=click.Path(path_type=Path))
+@option("--dataset", type=LazyChoice("dataset"), default=None, help="What to test on.  [default: what it learned]")
+@data_dir_option
+@option("--split", type=click.Choice(["test", "train"]), default="test", help="Which part of the data set.")
+@option("--backend", type=LazyChoice("BACKENDS"), default="auto", help="Where to compute.")
+@json_option
+def evaluate(model: Path, dataset: str | None, data_dir: Path | None, split: str, backend: str, as_json: bool) -> None:
+    """Test a trained MODEL (a run directory or a .safetensors file): accuracy, loss, classes, confusions."""
+    from softgrad.ops.backend import get_backend
+    from softgrad.train import load_checkpoint, load_dataset
+    from softgrad.train.evaluation import Evaluator
+    from softgrad.train.tables import print_evaluation
+
+    checkpoint = load_checkpoint(model)
+    data = load_dataset(dataset or checkpoint.config.dataset, data_dir)
+    checkpoint.check_fits(data)
+    images, labels = (data.test_images, data.test_labels) if split == "test" else (data.train_images, data.train_labels)
+    network = checkpoint.model(get_backend(backend))
+    evaluation = Evaluator(network, images, labels, checkpoint.inputs).run()
+    print_evaluation(evaluation, data, split, as_json=as_json)
+
+
+@main.command(short_help="Classify image files with a trained model.")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("images", type=click.Path(path_type=Path), nargs=-1, required=True)
+@option("--invert", is_flag=True, help="For dark ink on light paper; the data sets are light on dark.")
+@option("--top", type=click.IntRange(1), default=3, help="How many classes to show.")
+@option("--temperature", type=click.FloatRange(0), default=1.0, help="Below 1 sharpens, above 1 flattens.")
+@option("--backend", type=LazyChoice("BACKENDS"), default="auto", help="Where to compute.")
+@json_option
+def predict(
+    model: Path,
+    images: tuple[Path, ...],
+    invert: bool,
+    top: int,
+    temperature: float,
+    backend: str,
+    as_json: bool,
+) -> None:
+    """Classify image files of any size with a trained MODEL (a run directory or a .safetensors file)."""
+    import numpy as np
+
+    from softgrad.ops.backend import get_backend
+    from softgrad.train import load_checkpoint
+    from softgrad.train.evaluation import class_probabilities
+    from softgrad.train.images import read_image
+    from softgrad.train.tables import print_predictions
+
+    checkpoint = load_checkpoint(model)
+    shape, max_value = checkpoint.image_shape, checkpoint.max_value
+    pixels = np.stack([read_image(path, shape, max_value, invert=invert) for path in images])
+    network = checkpoint.model(get_backend(backend))
+    probabilities = class_probabilities(network, pixels, checkpoint.inputs, temperature)
+    print_predictions(images, probabilities, checkpoint.class_names, top, as_json=as_json)
+
+
+@main.command(short_help="Tell what softgrad finds here, and what holds it back.")
+@data_dir_option
+@json_option
+def doctor(data_dir: Path | None, as_json: bool) -> None:
+    """Tell what softgrad finds on this machine, and what holds it back."""
+    from softgrad.environment import Environment
+    from softgrad.train.tables import print_environment
+
+    print_environment(Environment.here(), _data_found(data_dir), as_json=as_json)
+
+
+def _data_found(data_dir: Path | None) -> dict[str, str]:
+    """Where each data set lies, or why it cannot be had without a download."""
+    from softgrad.train import DATASETS, load_dataset
+    from softgrad.train.errors import DatasetError
+
+    found = {}
+    for name in DATASETS:
+        try:
+            found[name] = load_dataset(name, data_dir, download=False).source
+        except DatasetError as error:
+            found[name] = f"not found: {error}"
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

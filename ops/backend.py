@@ -56,11 +56,13 @@ def _gpu() -> Backend:
     except ImportError as error:
         missing = "its kernels are not in this release" if "softgrad.kernels.cuda" in str(error) else str(error)
         raise BackendUnavailableError(f"{GPU_NEEDS} ({missing}); use NumPy arrays or the cpu backend") from error
+    if not cupy.cuda.is_available():
+        raise BackendUnavailableError(f"{GPU_NEEDS} (CuPy finds no GPU); use NumPy arrays or the cpu backend")
     return Backend("gpu", cupy, cupy.ndarray, kernels)
 
 
 def get_backend(name: str) -> Backend:
-    """The backend of that name, "cpu" or "gpu".
+    """The backend of that name, "cpu" or "gpu"; "auto" is the GPU where it can run, else the CPU.
 
     Raises
     ------
@@ -73,7 +75,12 @@ def get_backend(name: str) -> Backend:
         return CPU
     if name == "gpu":
         return _gpu()
-    raise ValueError(f"backend must be cpu or gpu; got {name!r}")
+    if name == "auto":
+        try:
+            return _gpu()
+        except BackendUnavailableError:
+            return CPU
+    raise ValueError(f"backend must be auto, cpu or gpu; got {name!r}")
 
 
 def backend_of(**arrays: Any) -> Backend:

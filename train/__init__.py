@@ -1,1 +1,30 @@
-"""Data, model, optimizer, loop and checkpoints: an MLP trained with `softgrad.ops`."""
+"""A small trainer over `softgrad.ops`: data sets, a multi-layer perceptron, the loop, checkpoints.
+
+from softgrad.train import Run, TrainConfig
+
+run = Run.start(TrainConfig(dataset="digits"))
+for record in run.epochs():
+    print(record.epoch, record.test_accuracy)
+"""
+
+from softgrad.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from softgrad.train.config import TrainConfig
+from softgrad.train.datasets import DATASETS, Dataset, load_dataset
+from softgrad.train.loop import EpochRecord, Progress, Trainer
+from softgrad.train.model import MLP
+from softgrad.train.run import Run
+
+__all__ = [
+    "DATASETS",
+    "MLP",
+    "Checkpoint",
+    "Dataset",
+    "EpochRecord",
+    "Progress",
+    "Run",
+    "TrainConfig",
+    "Trainer",
+    "load_checkpoint",
+    "load_dataset",
+    "save_checkpoint",
+]

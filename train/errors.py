@@ -13,3 +13,15 @@ class DatasetError(SoftgradError):
 
 class CheckpointError(SoftgradError):
     """A checkpoint is missing, damaged, or belongs to another network."""
+
+
+class ImageError(SoftgradError):
+    """A picture is missing, damaged, or nothing that can be read as one."""
+
+
+class RunDirectoryError(SoftgradError):
+    """A run directory cannot be written, or is in use."""
+
+
+class DivergedError(SoftgradError):
+    """The loss of a training run is no longer a number."""

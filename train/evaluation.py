@@ -1,0 +1,103 @@
+"""How good a model is on a set of images: loss, accuracy, and which class is taken for which."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from softgrad import ops
+from softgrad.train.model import MLP, Batch
+from softgrad.train.standardise import Standardisation
+
+# Rows of a forward pass: enough for the matrix products to run at full speed.
+EVALUATION_ROWS = 1000
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """Precision, recall and their harmonic mean for one class; 0 where nothing was predicted or nothing is there."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result of `Evaluator.run`.
+
+    Attributes
+    ----------
+    loss
+        The mean cross-entropy in nats.
+    accuracy
+        The fraction classified rightly.
+    confusion
+        Shape (classes, classes): how many images of class i were taken for class j.
+    """
+
+    loss: float
+    accuracy: float
+    confusion: np.ndarray
+
+    def class_scores(self) -> list[ClassScore]:
+        """The scores of each class, in order."""
+        hits = np.diag(self.confusion)
+        predicted, support = self.confusion.sum(axis=0), self.confusion.sum(axis=1)
+        scores = []
+        for hit, guesses, present in zip(hits.tolist(), predicted.tolist(), support.tolist(), strict=True):
+            precision, recall = hit / max(guesses, 1), hit / max(present, 1)
+            f1 = 2 * hit / max(guesses + present, 1)
+            scores.append(ClassScore(precision, recall, f1, present))
+        return scores
+
+
+class Evaluator:
+    """Runs a model over a fixed set of images; the buffers and the data are set up once."""
+
+    def __init__(self, model: MLP, images: np.ndarray, labels: np.ndarray, inputs: Standardisation) -> None:
+        xp = model.backend.xp
+        self._model, self._inputs = model, inputs
+        self._images, self._labels = xp.asarray(images), xp.asarray(labels)
+        self._order = xp.arange(len(images))
+        self._batch = Batch(model, max(1, min(EVALUATION_ROWS, len(images))))
+
+    def run(self) -> Evaluation:
+        """Loss, accuracy and confusion of the model as it now is."""
+        classes = self._model.sizes[-1]
+        confusion = np.zeros((classes, classes), np.int64)
+        loss_sum, correct = 0.0, 0
+        for start in range(0, len(self._order), EVALUATION_ROWS):
+            chosen = self._order[start : start + EVALUATION_ROWS]
+            labels = self._labels[start : start + EVALUATION_ROWS]
+            batch = self._batch.first(len(chosen))
+            ops.gather_scale(self._images, chosen, scale=self._inputs.scale, shift=self._inputs.shift, out=batch.inputs)
+            logits = self._model.forward(batch)
+            loss_sum += float(ops.softmax_cross_entropy(logits, labels, reduction="sum"))
+            correct += ops.count_correct(logits, labels)
+            _count_pairs(confusion, labels, logits.argmax(axis=1))
+        rows = max(len(self._order), 1)
+        return Evaluation(loss_sum / rows, correct / rows, confusion)
+
+
+def class_probabilities(
+    model: MLP, images: np.ndarray, inputs: Standardisation, temperature: float = 1.0
+) -> np.ndarray:
+    """The probability of each class for each image, shape (images, classes)."""
+    xp = model.backend.xp
+    batch = Batch(model, len(images))
+    order = xp.arange(len(images))
+    ops.gather_scale(xp.asarray(images), order, scale=inputs.scale, shift=inputs.shift, out=batch.inputs)
+    probabilities: np.ndarray = _to_numpy(ops.softmax(model.forward(batch), temperature=temperature))
+    return probabilities
+
+
+def _count_pairs(confusion: np.ndarray, labels: Any, predicted: Any) -> None:
+    np.add.at(confusion, (_to_numpy(labels), _to_numpy(predicted)), 1)
+
+
+def _to_numpy(array: Any) -> Any:
+    return array if isinstance(array, np.ndarray) else array.get()

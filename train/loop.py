@@ -1,0 +1,201 @@
+"""The training loop: minibatch gradient descent, an `EpochRecord` an epoch, nothing allocated a step."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from softgrad import ops
+from softgrad.ops.backend import Backend
+from softgrad.train.config import TrainConfig
+from softgrad.train.datasets import Dataset
+from softgrad.train.errors import DivergedError
+from softgrad.train.evaluation import Evaluator
+from softgrad.train.model import MLP, Batch
+from softgrad.train.optimizers import SGD
+from softgrad.train.schedules import learning_rate
+from softgrad.train.standardise import Standardisation
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What one epoch came to; a line of ``metrics.jsonl``.
+
+    Losses are means in nats and accuracies fractions. Those of the training set are taken while it is learned
+    from, batch by batch. `lr` is that of the epoch's last step, `seconds` the time spent training, without the
+    evaluation on the test set.
+    """
+
+    epoch: int
+    step: int
+    train_loss: float
+    train_accuracy: float
+    test_loss: float
+    test_accuracy: float
+    lr: float
+    seconds: float
+    samples_per_second: float
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass
+class Progress:
+    """How far a run has come, exactly: with weights and optimizer state, all that resuming needs.
+
+    The order of an epoch's batches is drawn from (seed, epoch), so that position is also the state of the
+    random numbers.
+    """
+
+    epoch: int = 0
+    """Finished epochs."""
+    batch: int = 0
+    """Finished batches of the epoch under way."""
+    loss_sum: float = 0.0
+    """Over the images of those batches."""
+    correct: int = 0
+    """Images classified rightly in those batches."""
+    seconds: float = 0.0
+    """Time spent on those batches."""
+    best_accuracy: float = -1.0
+    """The best test accuracy of any epoch so far."""
+
+
+class Trainer:
+    """A model, its data and its optimizer, and the loop over them.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        The settings; `config.dataset` need not be resolved.
+    dataset : Dataset
+        What to learn and to test on.
+    backend : Backend
+        Where to compute.
+
+    Raises
+    ------
+    ValueError
+        If the batch is larger than the training set.
+    """
+
+    def __init__(self, config: TrainConfig, dataset: Dataset, backend: Backend) -> None:
+        rows = len(dataset.train_images)
+        if config.batch_size > rows:
+            raise ValueError(
+                f"batch_size must be at most {rows}, the number of training images of {dataset.name}; "
+                f"got {config.batch_size}"
+            )
+        self.config = config
+        self.dataset = dataset
+        self.progress = Progress()
+        self.inputs = Standardisation.of(dataset.train_images)
+        sizes = (dataset.train_images.shape[1], *config.hidden, dataset.classes)
+        self.model = MLP(sizes, config.activation, config.dtype, backend)
+        self.model.initialise(config.seed)
+        self.optimizer = SGD(self.model, config)
+        self.batches = math.ceil(rows / config.batch_size)
+
+        xp = backend.xp
+        self._images, self._labels = xp.asarray(dataset.train_images), xp.asarray(dataset.train_labels)
+        self._evaluator = Evaluator(self.model, dataset.test_images, dataset.test_labels, self.inputs)
+        self._batch = Batch(self.model, config.batch_size)
+        self._last_batch = self._batch.first(rows - (self.batches - 1) * config.batch_size)
+
+    @property
+    def finished(self) -> bool:
+        """Have all epochs been trained?"""
+        return self.progress.epoch >= self.config.epochs
+
+    @property
+    def step(self) -> int:
+        """The number of updates made."""
+        return self.progress.epoch * self.batches + self.progress.batch
+
+    @property
+    def rows_seen(self) -> int:
+        """Images of the epoch under way that have been learned from."""
+        return min(self.progress.batch * self.config.batch_size, len(self._labels))
+
+    def fit(
+        self, on_batch: Callable[[Trainer], None] | None = None, stop: Callable[[], bool] | None = None
+    ) -> Iterator[EpochRecord]:
+        """Train from where `progress` stands to the last epoch, yielding a record after each.
+
+        Parameters
+        ----------
+        on_batch : callable, optional
+            Called after each batch.
+        stop : callable, optional
+            Asked after each batch whether to end there; `progress` then says where that is.
+
+        Raises
+        ------
+        DivergedError
+            If the loss is not finite after an epoch.
+        """
+        while not self.finished:
+            order = self._shuffled(self.progress.epoch)
+            while self.progress.batch < self.batches:
+                self._train_batch(order)
+                if on_batch is not None:
+                    on_batch(self)
+                if stop is not None and stop():
+                    return
+            yield self._finish_epoch()
+
+    def _shuffled(self, epoch: int) -> Any:
+        rng = np.random.default_rng((self.config.seed, 1, epoch))
+        return self.model.backend.xp.asarray(rng.permutation(len(self._labels)))
+
+    def _train_batch(self, order: Any) -> None:
+        started = time.perf_counter()
+        progress, model = self.progress, self.model
+        first = progress.batch * self.config.batch_size
+        chosen = order[first : first + self.config.batch_size]
+        batch = self._batch if len(chosen) == self.config.batch_size else self._last_batch
+
+        ops.gather_scale(self._images, chosen, scale=self.inputs.scale, shift=self.inputs.shift, out=batch.inputs)
+        # Mode "clip" writes straight to `out`, where the default would go through a buffer; order is a permutation.
+        self._labels.take(chosen, out=batch.labels, mode="clip")
+        logits = model.forward(batch)
+        correct = ops.count_correct(logits, batch.labels)
+        loss, grad = ops.softmax_cross_entropy_with_grad(logits, batch.labels, out=logits)
+        model.backward(batch, grad)
+        self.optimizer.step(self._learning_rate(self.step))
+
+        progress.loss_sum += float(loss) * len(chosen)
+        progress.correct += correct
+        progress.batch += 1
+        progress.seconds += time.perf_counter() - started
+
+    def _learning_rate(self, step: int) -> float:
+        return learning_rate(self.config.schedule, self.config.lr, step, self.config.epochs * self.batches)
+
+    def _finish_epoch(self) -> EpochRecord:
+        progress, rows = self.progress, len(self._labels)
+        if not math.isfinite(progress.loss_sum):
+            raise DivergedError(
+                f"training diverged in epoch {progress.epoch + 1}: the loss is {progress.loss_sum}; "
+                f"try a smaller learning rate than {self.config.lr:g}"
+            )
+        test = self._evaluator.run()
+        record = EpochRecord(
+            epoch=progress.epoch + 1,
+            step=self.step,
+            train_loss=progress.loss_sum / rows,
+            train_accuracy=progress.correct / rows,
+            test_loss=test.loss,
+            test_accuracy=test.accuracy,
+            lr=self._learning_rate(self.step - 1),
+            seconds=progress.seconds,
+            samples_per_second=rows / progress.seconds,
+        )
+        self.progress = Progress(epoch=progress.epoch + 1, best_accuracy=max(progress.best_accuracy, test.accuracy))
+        return record

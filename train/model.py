@@ -1,0 +1,148 @@
+"""`MLP`: a multi-layer perceptron over `ops`, with every buffer of a step allocated once."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from softgrad import ops
+from softgrad.ops.backend import Backend
+
+# Each parameter starts on a cache line of the flat buffer: 64 bytes are 16 float32.
+ALIGNMENT = 16
+
+
+class MLP:
+    """Affine layers with an activation between them; the last gives logits.
+
+    All weights and biases are views of one flat array, `params`, and their gradients of another, `grads`, so
+    that an optimizer updates the whole network in one pass.
+
+    Parameters
+    ----------
+    sizes : tuple of int
+        Inputs, hidden layers, classes; at least two.
+    activation : str
+        One of `ops.ACTIVATIONS`, of the hidden layers.
+    dtype : str
+        "float32" or "float64".
+    backend : Backend
+        Where the arrays live.
+    """
+
+    def __init__(self, sizes: tuple[int, ...], activation: str, dtype: str, backend: Backend) -> None:
+        self.sizes = sizes
+        self.activation = activation
+        self.dtype = np.dtype(dtype)
+        self.backend = backend
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        for layer, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
+            self._shapes[f"layers.{layer}.weight"] = (inputs, outputs)
+            self._shapes[f"layers.{layer}.bias"] = (outputs,)
+        self.params = self.zeros()
+        self.grads = self.zeros()
+        self._weights, self._biases = self._by_layer(self.params)
+        self._weight_grads, self._bias_grads = self._by_layer(self.grads)
+
+    @property
+    def layers(self) -> int:
+        """The number of affine layers."""
+        return len(self.sizes) - 1
+
+    @property
+    def saves_preactivation(self) -> bool:
+        """Does the activation's backward need its input, which is then kept in the forward pass?"""
+        return ops.ACTIVATIONS[self.activation].saved == "input"
+
+    def zeros(self) -> Any:
+        """A flat array of zeros that `named` can read like `params`: an optimizer's state, say."""
+        return self.backend.xp.zeros(sum(_padded(shape) for shape in self._shapes.values()), self.dtype)
+
+    def named(self, flat: Any) -> Iterator[tuple[str, Any]]:
+        """The name and the view of each parameter in a flat array like `params`."""
+        start = 0
+        for name, shape in self._shapes.items():
+            yield name, flat[start : start + math.prod(shape)].reshape(shape)
+            start += _padded(shape)
+
+    def initialise(self, seed: int) -> None:
+        """Draw weights from N(0, 2 / inputs) and set biases to 0; He et al. 2015, arXiv:1502.01852."""
+        rng = np.random.default_rng((seed, 0))
+        for weight, bias in zip(self._weights, self._biases, strict=True):
+            draw = rng.standard_normal(weight.shape) * math.sqrt(2.0 / weight.shape[0])
+            weight[...] = self.backend.xp.asarray(draw.astype(self.dtype))
+            bias[...] = 0
+
+    def forward(self, batch: Batch) -> Any:
+        """The logits of the batch's inputs, in its last output buffer."""
+        x = batch.inputs
+        for layer in range(self.layers):
+            x = ops.linear(
+                x,
+                self._weights[layer],
+                self._biases[layer],
+                activation=self._activation_of(layer),
+                preactivation=batch.preactivations[layer],
+                out=batch.outputs[layer],
+            )
+        return x
+
+    def backward(self, batch: Batch, grad: Any) -> None:
+        """Write `grads`, from the gradient with respect to the logits, which is overwritten."""
+        for layer in reversed(range(self.layers)):
+            activation = self._activation_of(layer)
+            saved = None
+            if activation is not None:
+                saved = batch.preactivations[layer] if self.saves_preactivation else batch.outputs[layer]
+            below = batch.grads[layer - 1] if layer > 0 else None
+            ops.linear_backward(
+                grad,
+                saved,
+                batch.outputs[layer - 1] if layer > 0 else batch.inputs,
+                self._weights[layer],
+                activation=activation,
+                input_grad=layer > 0,
+                overwrite_grad=True,
+                out=(below, self._weight_grads[layer], self._bias_grads[layer]),
+            )
+            grad = below
+
+    def _activation_of(self, layer: int) -> str | None:
+        return self.activation if layer < self.layers - 1 else None
+
+    def _by_layer(self, flat: Any) -> tuple[list[Any], list[Any]]:
+        views = [view for _, view in self.named(flat)]
+        return views[::2], views[1::2]
+
+
+class Batch:
+    """The buffers of a forward and backward pass over up to `rows` rows."""
+
+    def __init__(self, model: MLP, rows: int) -> None:
+        xp = model.backend.xp
+
+        def buffers(sizes: tuple[int, ...]) -> list[Any]:
+            return [xp.empty((rows, size), model.dtype) for size in sizes]
+
+        hidden = model.sizes[1:-1]
+        self.inputs = xp.empty((rows, model.sizes[0]), model.dtype)
+        self.labels = xp.empty(rows, np.int64)
+        self.outputs = buffers(model.sizes[1:])
+        self.preactivations = [*(buffers(hidden) if model.saves_preactivation else [None] * len(hidden)), None]
+        self.grads = buffers(hidden)
+
+    def first(self, rows: int) -> Batch:
+        """The same buffers, cut to their first `rows` rows: what a last, smaller batch takes."""
+        cut = object.__new__(Batch)
+        cut.inputs, cut.labels = self.inputs[:rows], self.labels[:rows]
+        cut.outputs, cut.grads = [a[:rows] for a in self.outputs], [a[:rows] for a in self.grads]
+        cut.preactivations = [None if a is None else a[:rows] for a in self.preactivations]
+        return cut
+
+
+def _padded(shape: tuple[int, ...]) -> int:
+    return -(-math.prod(shape) // ALIGNMENT) * ALIGNMENT

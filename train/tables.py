@@ -1,0 +1,104 @@
+"""What a person, or with --json a program, reads of an evaluation, of predictions and of the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from softgrad.train.datasets import Dataset
+from softgrad.train.evaluation import Evaluation
+from softgrad.train.report import print_json
+
+if TYPE_CHECKING:
+    from softgrad.environment import Environment
+
+
+def print_evaluation(evaluation: Evaluation, dataset: Dataset, split: str, *, as_json: bool) -> None:
+    """Print accuracy, loss, the classes and the confusion matrix."""
+    scores = evaluation.class_scores()
+    if as_json:
+        print_json(
+            dataset=dataset.name,
+            split=split,
+            accuracy=evaluation.accuracy,
+            loss=evaluation.loss,
+            classes=[
+                {"class": name, "precision": s.precision, "recall": s.recall, "f1": s.f1, "support": s.support}
+                for name, s in zip(dataset.class_names, scores, strict=True)
+            ],
+            confusion=evaluation.confusion.tolist(),
+        )
+        return
+    console = Console(highlight=False)
+    console.print(
+        f"[bold]{dataset.name}[/] {split}: accuracy [bold]{evaluation.accuracy:.2%}[/], loss {evaluation.loss:.4f}"
+    )
+    table = Table(title="Classes")
+    table.add_column("class")
+    for heading in ("precision", "recall", "f1", "images"):
+        table.add_column(heading, justify="right")
+    for name, score in zip(dataset.class_names, scores, strict=True):
+        table.add_row(name, f"{score.precision:.2%}", f"{score.recall:.2%}", f"{score.f1:.2%}", str(score.support))
+    console.print(table)
+
+    table = Table(title="Confusion: a row for each true class, a column for each predicted")
+    table.add_column("")
+    for name in dataset.class_names:
+        table.add_column(name, justify="right")
+    for i, (name, row) in enumerate(zip(dataset.class_names, evaluation.confusion.tolist(), strict=True)):
+        table.add_row(name, *(_confusion_cell(count, right=i == j) for j, count in enumerate(row)))
+    console.print(table)
+
+
+def _confusion_cell(count: int, *, right: bool) -> str:
+    if count == 0:
+        return "[dim].[/]"
+    return f"[bold green]{count}[/]" if right else f"[red]{count}[/]"
+
+
+def print_predictions(
+    paths: Sequence[Path], probabilities: np.ndarray, class_names: Sequence[str], top: int, *, as_json: bool
+) -> None:
+    """Print the likeliest classes of each image with their probabilities."""
+    console = Console(highlight=False)
+    for path, row in zip(paths, probabilities, strict=True):
+        # Likeliest first; of equals the first class.
+        best = np.argsort(-row, kind="stable")[:top].tolist()
+        if as_json:
+            classes = [{"class": class_names[j], "probability": float(row[j])} for j in best]
+            print_json(image=str(path), classes=classes)
+        else:
+            shown = "   ".join(f"{class_names[j]} {row[j]:.2%}" for j in best)
+            console.print(f"{path}: {shown}", markup=False, soft_wrap=True)
+
+
+def print_environment(environment: Environment, data: dict[str, str], *, as_json: bool) -> None:
+    """Print what was found, and what holds the machine back."""
+    if as_json:
+        print_json(**environment.to_json(), data=data)
+        return
+    console = Console(highlight=False)
+    e = environment
+    rows = {
+        "softgrad": e.softgrad,
+        "Python": e.python,
+        "packages": ", ".join(f"{name} {version}" for name, version in e.packages.items()),
+        "system": e.system,
+        "processor": f"{e.cpu}, {e.simd_bits}-bit SIMD",
+        "threads": f"{e.threads}, {e.threading_layer}",
+        "BLAS": f"{e.blas}, {e.blas_threads} threads; OPENBLAS_CORETYPE {e.openblas_coretype}",
+        "GPU": e.gpu,
+        "compiled kernels": e.kernel_cache,
+        **{f"data: {name}": where for name, where in data.items()},
+    }
+    width = max(map(len, rows))
+    for name, value in rows.items():
+        console.print(f"[bold]{name:<{width}}[/]  {escape(value)}", soft_wrap=True)
+    for warning in e.warnings:
+        console.print(f"[yellow]warning[/]: {escape(warning)}", soft_wrap=True)
