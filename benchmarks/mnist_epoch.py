@@ -38,6 +38,7 @@ def softgrad_seconds(data_dir: Path) -> tuple[list[float], float]:
 def torch_seconds(data_dir: Path) -> tuple[list[float], float]:
     """The same by PyTorch."""
     import torch
+
     from softgrad.train import load_dataset
     from softgrad.train.standardise import Standardisation
 

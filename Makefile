@@ -1,0 +1,51 @@
+# Everything a contributor does. The environment is made on first use, in .venv; PYTHON chooses its interpreter.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help train test lint types format wheel bench-epoch digits clean
+
+help:  ## Show this list.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "softgrad needs Python 3.11 or newer; choose one with: make PYTHON=python3.11 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+train: $(INSTALLED)  ## Install, and train a network: on MNIST if it can be had, else on the embedded digits.
+	$(BIN)/softgrad train
+
+test: $(INSTALLED)  ## Install, and run the tests.
+	$(BIN)/python -m pytest --numprocesses=auto
+
+lint: $(INSTALLED)  ## Check style and formatting.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)  ## Check types. The link gives mypy a folder with the package's name, which the root has not.
+	@mkdir -p build/typing && ln -sfn ../.. build/typing/softgrad
+	MYPYPATH=build/typing $(BIN)/mypy -p softgrad.kernels -p softgrad.ops -p softgrad.train \
+		-m softgrad -m softgrad.cli -m softgrad.environment
+
+format: $(INSTALLED)  ## Format the code.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+wheel: $(INSTALLED)  ## Build the wheel and the source archive, into dist/.
+	rm -rf dist
+	$(BIN)/python -m build --quiet
+
+bench-epoch: $(INSTALLED)  ## An epoch of MNIST beside PyTorch; needs SOFTGRAD_DATA and `pip install .[bench]`.
+	$(BIN)/python benchmarks/mnist_epoch.py --data-dir $(SOFTGRAD_DATA)
+
+digits: $(INSTALLED)  ## Check the embedded digits against their source, scikit-learn's copy.
+	$(BIN)/python tools/make_digits.py --check
+
+clean:  ## Remove what was built and installed here; runs/ stays.
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,256 @@
+"""What every operation is held to: its textbook definition, sharing no code with the package.
+
+The formulas are the naive ones. What makes them accurate is the arithmetic: `exactly` turns an array into mpmath
+numbers, whose exponent is unbounded, so nothing overflows, and whose digits are chosen so that ``1 + exp(x)`` or
+``1 - y`` loses nothing that matters. The functions of whole arrays take plain float64 arrays as well, which is
+quicker and enough to judge float32 results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import mpmath
+import numpy as np
+from mpmath import mp, mpf
+
+# The smallest float64 lies 324 digits below 1 and the smallest float32 45: beside 1, both keep 30 digits here.
+DIGITS = {np.dtype(np.float16): 60, np.dtype(np.float32): 80, np.dtype(np.float64): 360}
+
+# For whole arrays, whose terms are not that far apart: 40 to 60 logits between the largest and the one asked for.
+mp.dps = 60
+
+_to_mpf = np.frompyfunc(lambda value: mpf(float(value)), 1, 1)
+_exp = np.frompyfunc(mp.exp, 1, 1)
+_log = np.frompyfunc(mp.log, 1, 1)
+
+
+def exactly(x: Any) -> np.ndarray:
+    """The same numbers as mpmath numbers, in an object array."""
+    return np.asarray(_to_mpf(np.asarray(x)), object)
+
+
+def exp(x: np.ndarray) -> np.ndarray:
+    return _exp(x) if x.dtype == object else np.exp(x)
+
+
+def log(x: np.ndarray) -> np.ndarray:
+    return np.asarray(_log(x), object) if np.asarray(x).dtype == object else np.log(x)
+
+
+# ---- activations, of one mpmath number
+
+
+def _sigmoid(x: mpf) -> mpf:
+    return 1 / (1 + mp.exp(-x))
+
+
+def _normal_cdf(x: mpf) -> mpf:
+    return (1 + mp.erf(x / mp.sqrt(2))) / 2
+
+
+def _normal_density(x: mpf) -> mpf:
+    return mp.exp(-x * x / 2) / mp.sqrt(2 * mp.pi)
+
+
+def _softplus(x: mpf, beta: mpf) -> mpf:
+    return mp.log(1 + mp.exp(beta * x)) / beta
+
+
+def _clip(x: mpf, low: mpf, high: mpf) -> mpf:
+    return min(max(x, low), high)
+
+
+SELU_ALPHA = "1.6732632423543772848170429916717"
+SELU_SCALE = "1.0507009873554804934193349852946"
+
+
+def _selu(x: mpf) -> mpf:
+    return mpf(SELU_SCALE) * (x if x > 0 else mpf(SELU_ALPHA) * (mp.exp(x) - 1))
+
+
+def _selu_slope(x: mpf) -> mpf:
+    return mpf(SELU_SCALE) * (1 if x > 0 else mpf(SELU_ALPHA) * mp.exp(x))
+
+
+def _gelu_tanh_of(x: mpf) -> mpf:
+    return mp.tanh(mp.sqrt(2 / mp.pi) * (x + mpf("0.044715") * x**3))
+
+
+def _gelu_tanh_slope(x: mpf) -> mpf:
+    t = _gelu_tanh_of(x)
+    inner_slope = mp.sqrt(2 / mp.pi) * (1 + 3 * mpf("0.044715") * x**2)
+    return (1 + t) / 2 + x * (1 - t * t) * inner_slope / 2
+
+
+def _mish_slope(x: mpf) -> mpf:
+    t = mp.tanh(_softplus(x, 1))
+    return t + x * (1 - t * t) * _sigmoid(x)
+
+
+def _hardswish_slope(x: mpf) -> mpf:
+    if x <= -3:
+        return mpf(0)
+    return mpf(1) if x >= 3 else x / 3 + mpf(1) / 2
+
+
+FORWARD: Mapping[str, Callable[..., Any]] = {
+    "heaviside": lambda x: 1 if x >= 0 else 0,
+    "identity": lambda x: x,
+    "sigmoid": _sigmoid,
+    "tanh": mp.tanh,
+    "relu": lambda x: max(x, 0),
+    "leaky_relu": lambda x, negative_slope: x if x > 0 else negative_slope * x,
+    "elu": lambda x, alpha: x if x > 0 else alpha * (mp.exp(x) - 1),
+    "selu": _selu,
+    "celu": lambda x, alpha: x if x > 0 else alpha * (mp.exp(x / alpha) - 1),
+    "gelu": lambda x: x * _normal_cdf(x),
+    "gelu_tanh": lambda x: x * (1 + _gelu_tanh_of(x)) / 2,
+    "silu": lambda x: x * _sigmoid(x),
+    "mish": lambda x: x * mp.tanh(_softplus(x, 1)),
+    "softplus": _softplus,
+    "softsign": lambda x: x / (1 + abs(x)),
+    "log_sigmoid": lambda x: -mp.log(1 + mp.exp(-x)),
+    "hardtanh": _clip,
+    "relu6": lambda x: _clip(x, 0, 6),
+    "hardsigmoid": lambda x: _clip(x + 3, 0, 6) / 6,
+    "hardswish": lambda x: x * _clip(x + 3, 0, 6) / 6,
+}
+
+# In terms of the input, or of the output y where the table of the package says that the output is saved.
+SLOPE: Mapping[str, Callable[..., Any]] = {
+    "identity": lambda y: 1,
+    "sigmoid": lambda y: y * (1 - y),
+    "tanh": lambda y: 1 - y * y,
+    "relu": lambda y: 1 if y > 0 else 0,
+    "leaky_relu": lambda x, negative_slope: 1 if x > 0 else negative_slope,
+    "elu": lambda x, alpha: 1 if x > 0 else alpha * mp.exp(x),
+    "selu": _selu_slope,
+    "celu": lambda x, alpha: 1 if x > 0 else mp.exp(x / alpha),
+    "gelu": lambda x: _normal_cdf(x) + x * _normal_density(x),
+    "gelu_tanh": _gelu_tanh_slope,
+    "silu": lambda x: _sigmoid(x) * (1 + x * (1 - _sigmoid(x))),
+    "mish": _mish_slope,
+    "softplus": lambda x, beta: _sigmoid(beta * x),
+    "softsign": lambda x: 1 / (1 + abs(x)) ** 2,
+    "log_sigmoid": lambda x: 1 - _sigmoid(x),
+    "hardtanh": lambda y, min_value, max_value: 1 if min_value < y < max_value else 0,
+    "relu6": lambda y: 1 if 0 < y < 6 else 0,
+    "hardsigmoid": lambda x: mpf(1) / 6 if -3 < x < 3 else 0,
+    "hardswish": _hardswish_slope,
+}
+
+# Slopes that cross zero are the sum of two terms that cancel there. This is the first: an error is measured
+# against it where it is the larger, since no arithmetic of the argument's precision can do better.
+FIRST_TERM: Mapping[str, Callable[[Any], Any]] = {
+    "gelu": _normal_cdf,
+    "gelu_tanh": lambda x: (1 + _gelu_tanh_of(x)) / 2,
+    "silu": _sigmoid,
+    "mish": lambda x: mp.tanh(_softplus(x, 1)),
+    "hardswish": lambda x: mpf(1) / 2 if -3 < x < 3 else mpf(0),
+}
+
+
+def each(formula: Callable[..., Any], x: np.ndarray, *parameters: float) -> np.ndarray:
+    """The formula of each finite element, exactly, with the parameters as numbers of the dtype computed in."""
+    computed_in = np.float64 if x.dtype == np.float64 else np.float32
+    with mpmath.workdps(DIGITS[x.dtype]):
+        values = [mpf(float(computed_in(parameter))) for parameter in parameters]
+        flat = [mpf(formula(mpf(float(element)), *values)) for element in x.ravel()]
+    return np.array([*flat, None], object)[:-1].reshape(x.shape)  # the None keeps NumPy from guessing a dtype
+
+
+# ---- rows
+
+
+def softmax(x: np.ndarray, axis: Any = -1, temperature: float = 1.0) -> np.ndarray:
+    largest = x.max(axis=axis, keepdims=True)
+    if temperature == 0:
+        ties = (x == largest).astype(float)
+        return ties / ties.sum(axis=axis, keepdims=True)
+    if temperature == np.inf:
+        alive = (x != -np.inf).astype(float)
+        return alive / alive.sum(axis=axis, keepdims=True)
+    e = exp((x - largest) / temperature)
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+def logsumexp(x: np.ndarray, axis: Any = -1, keepdims: bool = False) -> np.ndarray:
+    largest = x.max(axis=axis, keepdims=True)
+    total = log(exp(x - largest).sum(axis=axis, keepdims=True)) + largest
+    return total if keepdims else np.asarray(total.sum(axis=axis), total.dtype)  # a sum over axes of size 1
+
+
+def log_softmax(x: np.ndarray, axis: Any = -1, temperature: float = 1.0) -> np.ndarray:
+    if temperature in (0, np.inf):
+        with np.errstate(divide="ignore"):
+            return np.log(softmax(x, axis, temperature))
+    return x / temperature - logsumexp(x / temperature, axis, keepdims=True)
+
+
+def softmax_backward(grad: np.ndarray, y: np.ndarray, axis: Any = -1, temperature: float = 1.0) -> np.ndarray:
+    return y * (grad - (grad * y).sum(axis=axis, keepdims=True)) / temperature
+
+
+def log_softmax_backward(grad: np.ndarray, y: np.ndarray, axis: Any = -1, temperature: float = 1.0) -> np.ndarray:
+    return (grad - exp(y) * grad.sum(axis=axis, keepdims=True)) / temperature
+
+
+def softmax_cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The loss of each row: -log softmax(logits)[label]."""
+    return logsumexp(logits) - logits[np.arange(len(logits)), labels]
+
+
+def softmax_cross_entropy_grad(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The gradient of each row's own loss."""
+    return softmax(logits) - one_hot(labels, logits.shape[1])
+
+
+# ---- labels and rows of pixels
+
+
+def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
+    return np.eye(classes)[labels]
+
+
+def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
+    return float(np.mean(np.argmax(logits, axis=-1) == labels))
+
+
+def gather_scale(x: np.ndarray, indices: np.ndarray, scale: float, shift: float) -> np.ndarray:
+    return x.astype(np.float64)[indices] * scale + shift
+
+
+# ---- linear layers and updates, in float64
+
+
+def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None) -> np.ndarray:
+    """x @ w + b, each entry as the sum that it is."""
+    product = np.asarray((x[..., :, None] * w).sum(axis=-2))
+    return product if b is None else product + b
+
+
+def linear_backward(dz: np.ndarray, x: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The gradients of linear's x, w and b from that of its result."""
+    rows_dz, rows_x = dz.reshape(-1, dz.shape[-1]), x.reshape(-1, x.shape[-1])
+    dw = (rows_x[:, :, None] * rows_dz[:, None, :]).sum(axis=0)
+    return linear(dz, w.T), dw, rows_dz.sum(axis=0)
+
+
+def sgd(
+    param: np.ndarray,
+    grads: list[np.ndarray],
+    *,
+    lr: float,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Param and velocity after one step for each gradient: the algorithm box of ``torch.optim.SGD``."""
+    velocity = np.zeros_like(param)
+    for grad in grads:
+        g = grad + weight_decay * param
+        velocity = momentum * velocity + g
+        param = param - lr * (g + momentum * velocity if nesterov else velocity)
+    return param, velocity

@@ -1,0 +1,425 @@
+"""Activations: every row of the table, forward and backward, against exact arithmetic and finite differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import reference
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from numerics import Arrays, assert_same_bits, assert_ulp, central_difference, layouts
+
+from softgrad import ops
+
+NAMES = list(ops.ACTIVATIONS)
+DIFFERENTIABLE = [name for name, row in ops.ACTIVATIONS.items() if row.backward]
+KERNEL_DTYPES = [np.float32, np.float64]
+
+# ---- tolerances, in ULP. The goal is 2 for the elementary functions and 4 for compositions of them.
+
+Tolerance = float | Callable[[np.ndarray], np.ndarray]
+
+ELEMENTARY = {"sigmoid", "tanh", "softplus", "log_sigmoid"}
+
+
+def _inner(x: np.ndarray) -> np.ndarray:
+    """The argument of the exponential in gelu_tanh."""
+    return 1.6 * np.abs(x) * (1 + 0.0447 * x**2)
+
+
+FORWARD_ULP: dict[str, Tolerance] = {
+    # From x = -13 (float32) and -37.5 (float64) on, Phi(x) is subnormal; x multiplies its rounding error.
+    "gelu": lambda x: np.where(x < -13, 4 + np.abs(x), 4),
+    # exp(-u) turns the rounding error of u, which is up to 2 ULP, into a relative error of the result.
+    "gelu_tanh": lambda x: np.where(x < 0, 4 + 2 * _inner(x), 4),
+    # From x = -87 (float32) and -708 (float64) on, exp(x) is subnormal; x multiplies its rounding error.
+    "mish": lambda x: np.where(x < -87, 4 + np.abs(x) / 2, 4),
+}
+
+BACKWARD_ULP: dict[str, Tolerance] = {
+    # exp(-x^2 / 2) turns the rounding error of x^2 / 2 into a relative error of the result.
+    "gelu": lambda x: np.where(x < 0, 4 + x**2 / 2, 4),
+    "gelu_tanh": lambda x: np.where(x < 0, 4 + 2 * _inner(x), 4),
+    # As mish forward: sigmoid(x) is subnormal there.
+    "silu": lambda x: np.where(x < -87, 4 + np.abs(x) / 2, 4),
+    "mish": lambda x: np.where(x < -87, 4 + np.abs(x) / 2, 4),
+}
+
+
+def tolerance(table: dict[str, Tolerance], name: str, x: np.ndarray) -> np.ndarray | float:
+    allowed = table.get(name, 2.0 if table is FORWARD_ULP and name in ELEMENTARY else 4.0)
+    with np.errstate(over="ignore"):
+        return allowed(x.astype(np.float64)) if callable(allowed) else allowed
+
+
+def samples(dtype: type) -> np.ndarray:
+    """Finite numbers of both signs: all magnitudes, the kinks, the middle, and the tails to where they vanish."""
+    info = np.finfo(dtype)
+    smallest = float(info.smallest_subnormal)
+    magnitudes = np.concatenate(
+        [
+            [0.0, smallest, 3 * smallest, info.tiny, info.max],
+            2.0 ** np.linspace(np.log2(smallest), info.maxexp - 0.01, 40),
+            np.arange(1.0, 8.0),
+            np.linspace(0.01, 10.0, 50),
+            np.linspace(10.0, -1.05 * np.log(smallest), 70),
+        ]
+    )
+    return np.concatenate([magnitudes, -magnitudes]).astype(dtype)
+
+
+def defaults(name: str) -> tuple[float, ...]:
+    return tuple(ops.ACTIVATIONS[name].parameters.values())
+
+
+def forward(name: str) -> Callable[..., np.ndarray]:
+    return getattr(ops, name)
+
+
+def backward(name: str) -> Callable[..., np.ndarray]:
+    return getattr(ops, f"{name}_backward")
+
+
+def grads_like(x: np.ndarray) -> np.ndarray:
+    """Gradients of both signs in [0.5, 1), so that they do not scale an error in ULP up."""
+    rng = np.random.default_rng(7)
+    return (rng.uniform(0.5, 1.0, x.shape) * rng.choice([-1.0, 1.0], x.shape)).astype(x.dtype)
+
+
+def exact_backward(name: str, grad: np.ndarray, saved: np.ndarray, *parameters: float) -> tuple[np.ndarray, np.ndarray]:
+    """grad f'(saved), and what its error is measured against where terms of the slope cancel."""
+    scale = reference.exactly(grad)
+    exact = reference.each(reference.SLOPE[name], saved, *parameters) * scale
+    first = reference.FIRST_TERM.get(name)
+    return exact, reference.each(first, saved) * scale if first else np.zeros(saved.shape)
+
+
+# ---- values
+
+
+@pytest.mark.parametrize("dtype", KERNEL_DTYPES)
+@pytest.mark.parametrize("name", NAMES)
+def test_forward_is_exact_over_the_whole_range(backend: Arrays, name: str, dtype: type) -> None:
+    x = samples(dtype)
+    y = backend.get(forward(name)(backend.put(x)))
+    assert y.dtype == dtype
+    exact = reference.each(reference.FORWARD[name], x, *defaults(name))
+    assert_ulp(y, exact, tolerance(FORWARD_ULP, name, x), inputs=x)
+
+
+@pytest.mark.parametrize("dtype", KERNEL_DTYPES)
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_backward_is_exact_over_the_whole_range(backend: Arrays, name: str, dtype: type) -> None:
+    x = samples(dtype)
+    saved = x if ops.ACTIVATIONS[name].saved == "input" else backend.get(forward(name)(backend.put(x)))
+    grad = grads_like(x)
+    result = backend.get(backward(name)(backend.put(grad), backend.put(saved)))
+    assert result.dtype == dtype
+    exact, floor = exact_backward(name, grad, saved, *defaults(name))
+    assert_ulp(result, exact, tolerance(BACKWARD_ULP, name, saved), floor=floor, inputs=saved)
+
+
+# Computed in float32 and rounded once: half an ULP, and what float32's own few hundred ULP in a tail add to it.
+FLOAT16_ULP = 0.55
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_float16_is_rounded_once(backend: Arrays, name: str) -> None:
+    x = np.concatenate([np.linspace(-20, 20, 161), [-0.0, 6e-8, -6e-8, 65504, -65504]]).astype(np.float16)
+    y = backend.get(forward(name)(backend.put(x)))
+    assert y.dtype == np.float16
+    assert_ulp(y, reference.each(reference.FORWARD[name], x, *defaults(name)), FLOAT16_ULP, inputs=x)
+    if name in DIFFERENTIABLE:
+        saved = x if ops.ACTIVATIONS[name].saved == "input" else y
+        grad = grads_like(x)
+        exact, floor = exact_backward(name, grad, saved, *defaults(name))
+        result = backend.get(backward(name)(backend.put(grad), backend.put(saved)))
+        assert_ulp(result, exact, FLOAT16_ULP, floor=floor, inputs=saved)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint64, np.bool_])
+@pytest.mark.parametrize("name", NAMES)
+def test_integers_are_computed_in_float64(backend: Arrays, name: str, dtype: type) -> None:
+    x = np.arange(0 if dtype != np.int8 else -5, 6).astype(dtype)
+    assert_same_bits(
+        backend.get(forward(name)(backend.put(x))), backend.get(forward(name)(backend.put(x, np.float64)))
+    )
+
+
+# The parameter, and what an inexact product or quotient with it adds: exp(x / alpha) multiplies the rounding
+# error of x / alpha by |x / alpha|, at most 60 here.
+PARAMETERS = [
+    ("leaky_relu", {"negative_slope": 0.3}, 4),
+    ("leaky_relu", {"negative_slope": -2.0}, 4),
+    ("elu", {"alpha": 0.7}, 4),
+    ("celu", {"alpha": 2.0}, 4),
+    ("celu", {"alpha": 0.7}, 4 + 60),
+    ("softplus", {"beta": 4.0}, 4),
+    ("softplus", {"beta": 0.7}, 4 + 60),
+    ("hardtanh", {"min_value": -0.3, "max_value": 2.5}, 0.5),
+]
+
+
+@pytest.mark.parametrize("dtype", KERNEL_DTYPES)
+@pytest.mark.parametrize(("name", "parameters", "ulp"), PARAMETERS)
+def test_parameters_take_effect(
+    backend: Arrays, name: str, parameters: dict[str, float], ulp: float, dtype: type
+) -> None:
+    x = np.linspace(-40, 40, 121).astype(dtype)
+    values = tuple(parameters.values())
+    y = backend.get(forward(name)(backend.put(x), **parameters))
+    assert_ulp(y, reference.each(reference.FORWARD[name], x, *values), ulp, inputs=x)
+    saved = x if ops.ACTIVATIONS[name].saved == "input" else y
+    grad = grads_like(x)
+    result = backend.get(backward(name)(backend.put(grad), backend.put(saved), **parameters))
+    exact, _ = exact_backward(name, grad, saved, *values)
+    assert_ulp(result, exact, ulp, inputs=saved)
+
+
+# ---- the slope is that of the function
+
+# Where a central difference is no measure: the slope jumps, or is continuous and has a kink itself (elu, celu,
+# softsign), which costs the difference its order.
+KINKS = {
+    "elu": [0.0],
+    "celu": [0.0],
+    "softsign": [0.0],
+    "relu": [0.0],
+    "leaky_relu": [0.0],
+    "selu": [0.0],
+    "hardtanh": [-1.0, 1.0],
+    "relu6": [0.0, 6.0],
+    "hardsigmoid": [-3.0, 3.0],
+    "hardswish": [-3.0, 3.0],
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_backward_is_the_slope_of_forward(backend: Arrays, name: str) -> None:
+    x = np.linspace(-8, 8, 41)
+    for kink in KINKS.get(name, []):
+        x = x[np.abs(x - kink) > 1e-3]
+    grad = np.linspace(-2, 2, x.size) + 0.1
+    saved = x if ops.ACTIVATIONS[name].saved == "input" else backend.get(forward(name)(backend.put(x)))
+    result = backend.get(backward(name)(backend.put(grad), backend.put(saved)))
+    numeric = central_difference(lambda v: float(grad @ backend.get(forward(name)(backend.put(v)))), x)
+    np.testing.assert_allclose(result, numeric, rtol=1e-6, atol=1e-8)
+
+
+# ---- limits and NaN
+
+LIMITS = {
+    "heaviside": (0, 1),
+    "identity": (-np.inf, np.inf),
+    "sigmoid": (0, 1),
+    "tanh": (-1, 1),
+    "relu": (0, np.inf),
+    "leaky_relu": (-np.inf, np.inf),
+    "elu": (-1, np.inf),
+    "selu": (-1.7580993408473766, np.inf),
+    "celu": (-1, np.inf),
+    "gelu": (0, np.inf),
+    "gelu_tanh": (0, np.inf),
+    "silu": (0, np.inf),
+    "mish": (0, np.inf),
+    "softplus": (0, np.inf),
+    "softsign": (-1, 1),
+    "log_sigmoid": (-np.inf, 0),
+    "hardtanh": (-1, 1),
+    "relu6": (0, 6),
+    "hardsigmoid": (0, 1),
+    "hardswish": (0, np.inf),
+}
+
+SLOPE_LIMITS = {
+    "identity": (1, 1),
+    "leaky_relu": (0.01, 1),
+    "selu": (0, 1.0507009873554805),
+    "log_sigmoid": (1, 0),
+    **dict.fromkeys(["sigmoid", "tanh", "softsign", "hardtanh", "relu6", "hardsigmoid"], (0, 0)),
+    **dict.fromkeys(["relu", "elu", "celu", "gelu", "gelu_tanh", "silu", "mish", "softplus", "hardswish"], (0, 1)),
+}
+
+
+@pytest.mark.parametrize("dtype", KERNEL_DTYPES)
+@pytest.mark.parametrize("name", NAMES)
+def test_limits_at_infinity(backend: Arrays, name: str, dtype: type) -> None:
+    x = backend.put([-np.inf, np.inf], dtype)
+    y = forward(name)(x)
+    assert_ulp(backend.get(y), np.array(LIMITS[name], np.float64), 0.51)
+    if name in DIFFERENTIABLE:
+        slope = backward(name)(backend.put([1, 1], dtype), x if ops.ACTIVATIONS[name].saved == "input" else y)
+        assert_ulp(backend.get(slope), np.array(SLOPE_LIMITS[name], np.float64), 0.51)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("name", NAMES)
+def test_nan_is_kept_and_stays_where_it_is(backend: Arrays, name: str, dtype: type) -> None:
+    x = backend.put([1.0, np.nan, 2.0], dtype)
+    np.testing.assert_array_equal(np.isnan(backend.get(forward(name)(x))), [False, True, False])
+    if name in DIFFERENTIABLE and name != "identity":  # whose slope is 1 whatever its input
+        grad = backend.put([1.0, 1.0, np.nan], dtype)
+        saved = backend.put([0.5, np.nan, 0.5], dtype)
+        np.testing.assert_array_equal(np.isnan(backend.get(backward(name)(grad, saved))), [False, True, True])
+
+
+# f(-0.0) where f is odd near 0, or multiplies by x: the sign says from which side 0 was reached.
+KEEPS_SIGN_OF_ZERO = [
+    "identity", "tanh", "leaky_relu", "elu", "selu", "celu", "gelu", "gelu_tanh", "silu", "mish", "softsign",
+    "hardtanh", "hardswish",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", KERNEL_DTYPES)
+@pytest.mark.parametrize("name", KEEPS_SIGN_OF_ZERO)
+def test_both_zeros_are_kept(backend: Arrays, name: str, dtype: type) -> None:
+    y = backend.get(forward(name)(backend.put([0.0, -0.0], dtype)))
+    np.testing.assert_array_equal(y, [0, 0])
+    np.testing.assert_array_equal(np.signbit(y), [False, True])
+
+
+# ---- arguments
+
+BAD_PARAMETERS = [
+    ("relu", {"alpha": 1.0}, TypeError, "relu has no parameter 'alpha'; it takes no parameters"),
+    ("elu", {"beta": 1.0}, TypeError, "elu has no parameter 'beta'; it takes alpha"),
+    ("hardtanh", {"low": 1.0}, TypeError, "hardtanh has no parameter 'low'; it takes min_value, max_value"),
+    ("elu", {"alpha": "1"}, TypeError, "alpha must be a number; got str"),
+    ("elu", {"alpha": np.inf}, ValueError, "alpha must be a finite float32 number; got inf"),
+    ("elu", {"alpha": np.nan}, ValueError, "alpha must be a finite float32 number; got nan"),
+    ("elu", {"alpha": 1e39}, ValueError, "alpha must be a finite float32 number; got 1e+39"),
+    ("celu", {"alpha": 0}, ValueError, "celu: alpha must not be 0; got 0"),
+    ("celu", {"alpha": 1e-50}, ValueError, "celu: alpha must not be 0; got 0"),  # which it is in float32
+    ("softplus", {"beta": 0.0}, ValueError, "softplus: beta must be above 0; got 0"),
+    ("softplus", {"beta": -2.0}, ValueError, "softplus: beta must be above 0; got -2"),
+    ("hardtanh", {"min_value": 1.0}, ValueError, "hardtanh: min_value must be below max_value; got 1 and 1"),
+]
+
+
+@pytest.mark.parametrize(("name", "parameters", "error", "message"), BAD_PARAMETERS)
+def test_bad_parameters_raise_and_leave_out_alone(
+    backend: Arrays, name: str, parameters: dict[str, object], error: type[Exception], message: str
+) -> None:
+    x, out = backend.put([1, -1], np.float32), backend.put([7, 7], np.float32)
+    with pytest.raises(error) as raised:
+        forward(name)(x, out=out, **parameters)
+    assert str(raised.value) == message
+    with pytest.raises(error) as raised:
+        backward(name)(x, x, out=out, **parameters)
+    assert str(raised.value) == message
+    np.testing.assert_array_equal(backend.get(out), [7, 7])
+
+
+def test_heaviside_has_no_backward_and_says_why(backend: Arrays) -> None:
+    message = "heaviside has no backward: its derivative is 0 wherever it exists, so nothing can be learned through it"
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        ops.heaviside_backward(backend.put([1.0]), backend.put([1.0]))
+
+
+def test_gelu_takes_its_approximation_by_name(backend: Arrays) -> None:
+    x, grad = backend.put(np.linspace(-5, 5, 21)), backend.put(np.linspace(1, 2, 21))
+    assert_same_bits(backend.get(ops.gelu(x, approximate="tanh")), backend.get(ops.gelu_tanh(x)))
+    assert_same_bits(backend.get(ops.gelu(x, approximate="none")), backend.get(ops.gelu(x)))
+    assert_same_bits(
+        backend.get(ops.gelu_backward(grad, x, approximate="tanh")), backend.get(ops.gelu_tanh_backward(grad, x))
+    )
+    assert np.max(np.abs(backend.get(ops.gelu(x)) - backend.get(ops.gelu_tanh(x)))) > 1e-4
+    for call in (lambda: ops.gelu(x, approximate="erf"), lambda: ops.gelu_backward(grad, x, approximate="erf")):
+        with pytest.raises(ValueError, match="^approximate must be \"none\" or \"tanh\"; got 'erf'$"):
+            call()
+
+
+def test_backward_wants_matching_arrays(backend: Arrays) -> None:
+    grad = backend.put([1.0, 2.0])
+    with pytest.raises(ValueError, match=r"^grad must have shape \(3,\), as y has; got shape \(2,\)$"):
+        ops.tanh_backward(grad, backend.put([1.0, 2.0, 3.0]))
+    message = r"^grad must be float32, as x is; got float64; convert one with \.astype\(\)$"
+    with pytest.raises(TypeError, match=message):
+        ops.silu_backward(grad, backend.put([1, 2], np.float32))
+
+
+# ---- memory
+
+SHAPES = [(), (0,), (1,), (3, 0, 2), (5, 7), (2, 3, 4)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_any_shape_is_kept(backend: Arrays, shape: tuple[int, ...]) -> None:
+    x = np.random.default_rng(0).normal(size=shape)
+    y = backend.get(ops.silu(backend.put(x)))
+    assert y.shape == shape
+    assert_ulp(y, reference.each(reference.FORWARD["silu"], x), 4)
+    assert backend.get(ops.silu_backward(backend.put(x), backend.put(x))).shape == shape
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_layout_does_not_matter(backend: Arrays, dtype: type) -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(6, 8)).astype(dtype)
+    for layout, view in layouts(x, backend.xp):
+        values = backend.put(view, dtype)
+        expected = backend.get(ops.silu_backward(values, values))
+        assert_same_bits(backend.get(ops.silu(view)), backend.get(ops.silu(values)), layout)
+        assert_same_bits(backend.get(ops.silu_backward(view, view)), expected, layout)
+        result = ops.silu_backward(values, view, out=backend.xp.zeros((8, 6), dtype).T)  # a strided out
+        assert_same_bits(backend.get(result), expected, layout)
+
+
+# Below the parallel threshold of 32,768 elements, one thread; above it, every thread a piece.
+@pytest.mark.parametrize("size", [100, 40_000])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_out_may_be_an_input_or_overlap_it(backend: Arrays, size: int, dtype: type) -> None:
+    values = np.random.default_rng(2).normal(size=size).astype(dtype)
+    grads = values[::-1].copy()
+    expected = backend.get(ops.silu(backend.put(values)))
+    expected_grad = backend.get(ops.silu_backward(backend.put(grads), backend.put(values)))
+
+    x = backend.put(values)
+    assert ops.silu(x, out=x) is x
+    assert_same_bits(backend.get(x), expected)
+
+    for which in ("grad", "saved"):
+        grad, saved = backend.put(grads), backend.put(values)
+        out = grad if which == "grad" else saved
+        assert ops.silu_backward(grad, saved, out=out) is out
+        assert_same_bits(backend.get(out), expected_grad)
+
+    for shift in (1, -1):  # `out` one element behind x, and one before it
+        buffer = backend.xp.zeros(size + 1, dtype)
+        x, out = (buffer[:-1], buffer[1:]) if shift == 1 else (buffer[1:], buffer[:-1])
+        x[...] = backend.put(values)
+        ops.silu(x, out=out)
+        assert_same_bits(backend.get(out), expected)
+        x[...] = backend.put(values)
+        ops.silu_backward(backend.put(grads), x, out=out)
+        assert_same_bits(backend.get(out), expected_grad)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_place_in_a_large_array_does_not_matter(backend: Arrays, name: str) -> None:
+    # 40,003 is above the parallel threshold and a multiple of nothing: pieces have odd ends. Whether an element
+    # is computed in a vector or in the rest of one, in which thread, its bits are those of a call with it alone.
+    x = np.random.default_rng(3).normal(0, 4, 40_003).astype(np.float32)
+    y = backend.get(forward(name)(backend.put(x)))
+    for part in (slice(0, 1), slice(19_990, 20_013), slice(-5, None)):
+        assert_same_bits(y[part], backend.get(forward(name)(backend.put(x[part]))))
+
+
+# ---- any array at all
+
+SPECIAL = st.sampled_from([0.0, -0.0, np.inf, -np.inf, np.nan, 3e38, -3e38, 1e-45, -1e-45])
+FLOAT32 = st.floats(width=32) | SPECIAL
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "gelu", "mish", "softplus", "hardtanh"])
+@given(x=arrays(np.float32, array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5), elements=FLOAT32))
+def test_any_array_stays_in_bounds_and_keeps_nan(backend: Arrays, name: str, x: np.ndarray) -> None:
+    bounds = {"sigmoid": (0, 1), "hardtanh": (-1, 1), "gelu": (-0.17, np.inf), "mish": (-0.31, np.inf)}
+    low, high = bounds.get(name, (0, np.inf))
+    y = backend.get(forward(name)(backend.put(x)))
+    np.testing.assert_array_equal(np.isnan(y), np.isnan(x))
+    assert y.shape == x.shape
+    assert ((y >= low) & (y <= high) | np.isnan(x)).all()

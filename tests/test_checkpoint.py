@@ -1,0 +1,215 @@
+"""Checkpoints and run directories: whole or not there, refused when damaged, and resumed bit for bit."""
+
+from __future__ import annotations
+
+import errno
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+import softgrad.train.run
+from softgrad.ops.backend import CPU
+from softgrad.train import Run, TrainConfig, Trainer, load_checkpoint, load_dataset, save_checkpoint
+from softgrad.train.errors import CheckpointError, RunDirectoryError
+from softgrad.train.run import read_metrics
+
+CONFIG = TrainConfig(dataset="digits", hidden=(16, 8), epochs=3)
+
+
+@pytest.fixture
+def finished(tmp_path):
+    run = Run.start(CONFIG, tmp_path / "run")
+    list(run.epochs())
+    return run
+
+
+def stop_after(batches):
+    """A stop condition that holds after so many batches in all."""
+    seen = iter(range(1, batches + 1))
+    return lambda: next(seen, None) == batches
+
+
+def test_a_run_directory_holds_what_it_should(finished):
+    names = sorted(path.name for path in finished.path.iterdir())
+    assert names == ["best.safetensors", "config.json", "last.safetensors", "metrics.jsonl"]
+    config = json.loads((finished.path / "config.json").read_text())
+    assert config["hidden"] == [16, 8]
+    assert config["data"] == "embedded in softgrad"
+    records = read_metrics(finished.path)
+    assert [record["epoch"] for record in records] == [1, 2, 3]
+    assert set(records[0]) == {
+        "epoch", "step", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "lr", "seconds",
+        "samples_per_second",
+    }  # fmt: skip
+
+
+def test_the_best_checkpoint_is_of_the_best_epoch(finished):
+    records = read_metrics(finished.path)
+    best = max(record["test_accuracy"] for record in records)
+    checkpoint = load_checkpoint(finished.path / "best.safetensors")
+    assert checkpoint.progress.best_accuracy == best
+    assert records[checkpoint.progress.epoch - 1]["test_accuracy"] == best
+
+
+# Within the first epoch, at its end, within the last; digits has 12 batches an epoch.
+@pytest.mark.parametrize("batches", [1, 5, 12, 30])
+@pytest.mark.parametrize("optimizer", ["sgd", "nesterov"])
+def test_an_interrupted_and_resumed_run_ends_bit_for_bit_as_one_never_interrupted(tmp_path, batches, optimizer):
+    config = replace(CONFIG, optimizer=optimizer)
+    whole = Run.start(config, tmp_path / "whole")
+    list(whole.epochs())
+
+    cut = Run.start(config, tmp_path / "cut")
+    list(cut.epochs(stop=stop_after(batches)))
+    assert not cut.trainer.finished
+    resumed = Run.resume(tmp_path / "cut")
+    assert resumed.trainer.step == batches
+    list(resumed.epochs())
+
+    for name in ("last.safetensors", "best.safetensors"):
+        expected, found = load_file(tmp_path / "whole" / name), load_file(tmp_path / "cut" / name)
+        assert expected.keys() == found.keys()
+        for tensor in expected:
+            assert np.array_equal(expected[tensor], found[tensor]), tensor
+
+    def timeless(record):
+        return {key: value for key, value in record.items() if key not in ("seconds", "samples_per_second")}
+
+    assert list(map(timeless, read_metrics(whole.path))) == list(map(timeless, read_metrics(cut.path)))
+
+
+def test_resuming_a_finished_run_trains_no_more(finished):
+    before = finished.checkpoint.read_bytes()
+    assert list(Run.resume(finished.path).epochs()) == []
+    assert finished.checkpoint.read_bytes() == before
+
+
+def test_records_later_than_the_checkpoint_and_a_cut_off_line_are_dropped(finished):
+    metrics = finished.path / "metrics.jsonl"
+    first = metrics.read_text().splitlines()[0]
+    later = json.dumps({**json.loads(first), "epoch": 9})
+    metrics.write_text(metrics.read_text() + later + "\n" + first[:20])
+    Run.resume(finished.path)
+    assert [record["epoch"] for record in read_metrics(finished.path)] == [1, 2, 3]
+
+
+def test_a_checkpoint_gives_the_model_back(finished):
+    model = load_checkpoint(finished.path).model(CPU)
+    assert np.array_equal(model.params, finished.trainer.model.params)
+
+
+@pytest.mark.parametrize("keep", [0, 4, 8, 100, -1])
+def test_a_truncated_checkpoint_is_refused(finished, keep):
+    content = finished.checkpoint.read_bytes()
+    finished.checkpoint.write_bytes(content[:keep])
+    with pytest.raises(CheckpointError, match=r"checkpoint .*last.safetensors is damaged or no safetensors file"):
+        load_checkpoint(finished.path)
+
+
+def test_what_is_no_safetensors_file_is_refused(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"\x80\x04pickled, perhaps")
+    with pytest.raises(CheckpointError, match="is damaged or no safetensors file"):
+        load_checkpoint(path)
+
+
+def test_a_safetensors_file_of_another_program_is_refused(tmp_path):
+    save_file({"weight": np.zeros(3, np.float32)}, tmp_path / "other.safetensors")
+    with pytest.raises(CheckpointError, match="is no softgrad checkpoint"):
+        load_checkpoint(tmp_path / "other.safetensors")
+
+
+def test_a_missing_checkpoint_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match=r"checkpoint .*nowhere cannot be read \(No such file or directory\)"):
+        load_checkpoint(tmp_path / "nowhere")
+
+
+def metadata_of(path):
+    content = path.read_bytes()
+    return json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
+
+
+def rewritten(path, **changes):
+    metadata = metadata_of(path)
+    save_file(load_file(path), path, {**metadata, **{key: json.dumps(value) for key, value in changes.items()}})
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(finished):
+    rewritten(finished.checkpoint, config=replace(CONFIG, hidden=(16, 9)).to_json())
+    with pytest.raises(
+        CheckpointError,
+        match=r"another network: layers.1.weight must be float32 of shape \(16, 9\); found float32 of shape \(16, 8\)",
+    ):
+        load_checkpoint(finished.path).model(CPU)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"config": {}},
+        {"config": {**CONFIG.to_json(), "lr": -1}},
+        {"progress": {"epoch": 1}},
+        {"image_shape": [8]},
+        {"inputs": {"scale": 1}},
+    ],
+)
+def test_a_damaged_description_is_refused(finished, changes):
+    rewritten(finished.checkpoint, **changes)
+    with pytest.raises(CheckpointError, match="has a damaged description"):
+        load_checkpoint(finished.path)
+
+
+def test_a_checkpoint_of_other_images_is_not_resumed(finished):
+    checkpoint = load_checkpoint(finished.path)
+    digits = load_dataset("digits")
+    inverted = replace(digits, train_images=16 - digits.train_images)
+    with pytest.raises(CheckpointError, match="was trained on other images"):
+        checkpoint.restore(Trainer(CONFIG, inverted, CPU))
+    wider = replace(digits, image_shape=(4, 16))
+    with pytest.raises(CheckpointError, match="takes 8x8 images of 10 classes; digits has 4x16 images of 10"):
+        checkpoint.restore(Trainer(CONFIG, wider, CPU))
+
+
+def test_a_full_disk_leaves_the_old_checkpoint(finished, monkeypatch):
+    before = finished.checkpoint.read_bytes()
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(finished.checkpoint, finished.trainer)
+    assert finished.checkpoint.read_bytes() == before
+    assert not [path for path in finished.path.iterdir() if path.name.startswith(".")]
+
+
+def test_a_full_disk_while_training_is_explained(tmp_path, monkeypatch):
+    run = Run.start(CONFIG, tmp_path / "run")
+
+    def full(path, trainer):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(softgrad.train.run, "save_checkpoint", full)
+    with pytest.raises(RunDirectoryError, match=r"cannot be written \(No space left on device\); free some space"):
+        list(run.epochs())
+
+
+def test_a_directory_with_a_run_is_not_overwritten(finished):
+    with pytest.raises(RunDirectoryError, match="holds a run already; resume it, or choose another"):
+        Run.start(CONFIG, finished.path)
+
+
+def test_an_unwritable_directory_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunDirectoryError, match=r"run directory .*file/run cannot be written \(Not a directory\)"):
+        Run.start(CONFIG, tmp_path / "file" / "run")
+
+
+def test_without_a_name_each_run_gets_its_own_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = {Run.start(CONFIG).path for _ in range(3)}
+    assert len(paths) == 3
+    assert all(path.parent.name == "runs" for path in paths)

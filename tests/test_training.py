@@ -1,0 +1,157 @@
+"""The model and the loop: gradients of a whole network, learning, determinism, and no allocation in a step."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from softgrad import ops
+from softgrad.train import MLP, TrainConfig, Trainer, load_dataset
+from softgrad.train.config import TRAINABLE_ACTIVATIONS
+from softgrad.train.errors import DivergedError
+from softgrad.train.model import Batch
+
+DIGITS = load_dataset("digits")
+SMALL = TrainConfig(dataset="digits", hidden=(16,), epochs=2)
+
+
+def trained(config, backend, dataset=DIGITS):
+    trainer = Trainer(config, dataset, backend)
+    return trainer, list(trainer.fit())
+
+
+def as_numpy(array):
+    return array if isinstance(array, np.ndarray) else array.get()
+
+
+@pytest.mark.parametrize("activation", TRAINABLE_ACTIVATIONS)
+def test_every_parameter_gradient_agrees_with_central_differences(activation, backend):
+    model = MLP((5, 4, 3, 3), activation, "float64", backend)
+    model.initialise(3)
+    # Away from the kinks: differences across one would measure the mean of two slopes.
+    for name, view in model.named(model.params):
+        if name.endswith("bias"):
+            view[...] = 0.25
+    rows = 6
+    rng = np.random.default_rng(1)
+    batch = Batch(model, rows)
+    batch.inputs[...] = backend.xp.asarray(rng.uniform(0.1, 1.0, (rows, 5)))
+    labels = backend.xp.asarray(rng.integers(0, 3, rows))
+
+    def loss():
+        return float(ops.softmax_cross_entropy(model.forward(batch), labels))
+
+    _, grad = ops.softmax_cross_entropy_with_grad(model.forward(batch), labels)
+    model.backward(batch, grad)
+    found = as_numpy(model.grads).copy()
+    expected = np.zeros_like(found)
+    step = 1e-6
+    for i in range(found.size):
+        before = float(model.params[i])
+        model.params[i] = before + step
+        above = loss()
+        model.params[i] = before - step
+        expected[i] = (above - loss()) / (2 * step)
+        model.params[i] = before
+    # Differences of losses near 1 keep 10 digits: an absolute error of about 1e-16 / step.
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=2e-9)
+    assert np.abs(found).max() > 1e-3
+
+
+def test_he_initialisation_has_its_deviation_and_zero_biases(backend):
+    model = MLP((400, 300, 10), "relu", "float32", backend)
+    model.initialise(0)
+    views = {name: as_numpy(view) for name, view in model.named(model.params)}
+    assert views["layers.0.weight"].std() == pytest.approx(np.sqrt(2 / 400), rel=0.02)
+    assert views["layers.1.weight"].std() == pytest.approx(np.sqrt(2 / 300), rel=0.05)
+    assert not views["layers.0.bias"].any()
+
+
+def test_a_small_network_learns_the_digits(backend):
+    _, records = trained(TrainConfig(dataset="digits"), backend)
+    assert len(records) == 10
+    assert records[-1].test_accuracy >= 0.96
+    assert records[-1].train_loss < records[0].train_loss
+
+
+def test_without_hidden_layers_it_is_softmax_regression_and_learns_too(backend):
+    trainer, records = trained(replace(SMALL, hidden=(), epochs=8), backend)
+    assert trainer.model.sizes == (64, 10)
+    assert records[-1].test_accuracy >= 0.93
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_optimizer_learns_in_every_dtype(optimizer, dtype, backend):
+    trainer, records = trained(replace(SMALL, optimizer=optimizer, dtype=dtype), backend)
+    assert trainer.model.params.dtype == dtype
+    assert records[-1].train_loss < 0.8 * records[0].train_loss
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(backend):
+    first, records = trained(SMALL, backend)
+    again, records_again = trained(SMALL, backend)
+    other, _ = trained(replace(SMALL, seed=1), backend)
+    assert np.array_equal(as_numpy(first.model.params), as_numpy(again.model.params))
+    assert not np.array_equal(as_numpy(first.model.params), as_numpy(other.model.params))
+    assert [r.train_loss for r in records] == [r.train_loss for r in records_again]
+
+
+def test_an_epoch_uses_every_image_once(backend):
+    trainer = Trainer(replace(SMALL, batch_size=1000), DIGITS, backend)
+    order = as_numpy(trainer._shuffled(0))
+    assert sorted(order.tolist()) == list(range(len(DIGITS.train_images)))
+    assert trainer.batches == 2  # 1000 and the 442 that remain
+    next(trainer.fit())
+    assert trainer.step == 2
+
+
+def test_the_record_says_what_the_epoch_was(backend):
+    trainer, records = trained(SMALL, backend)
+    first, last = records
+    assert (first.epoch, last.epoch) == (1, 2)
+    assert last.step == 2 * trainer.batches
+    assert first.lr > last.lr > 0
+    assert first.samples_per_second == pytest.approx(len(DIGITS.train_images) / first.seconds)
+    assert 0 <= first.test_accuracy <= 1
+
+
+def test_a_step_allocates_no_arrays(backend):
+    if backend.name != "cpu":
+        pytest.skip("tracemalloc sees NumPy's memory only")
+    trainer = Trainer(replace(SMALL, hidden=(256, 128), activation="silu"), DIGITS, backend)
+    order = trainer._shuffled(0)
+    trainer._train_batch(order)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        for _ in range(5):
+            trainer._train_batch(order)
+        peak = tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+    # Views and numbers of Python's come and go; the smallest buffer of the step, 128 x 10 floats, has 5120 bytes.
+    assert peak < 4096
+
+
+def test_a_batch_larger_than_the_data_is_refused(backend):
+    with pytest.raises(ValueError, match="batch_size must be at most 1442, the number of training images of digits"):
+        Trainer(replace(SMALL, batch_size=1443), DIGITS, backend)
+
+
+def test_a_run_whose_loss_is_not_finite_says_so(backend):
+    trainer = Trainer(replace(SMALL, lr=1e30, schedule="constant"), DIGITS, backend)
+    with pytest.raises(DivergedError, match=r"training diverged in epoch 1: .* smaller learning rate than 1e"):
+        list(trainer.fit())
+
+
+@pytest.mark.mnist
+def test_mnist_is_learned_in_one_epoch(backend):
+    _, records = trained(TrainConfig(dataset="mnist", epochs=1), backend, load_dataset("mnist", download=False))
+    assert records[0].test_accuracy > 0.96
