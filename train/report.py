@@ -130,6 +130,8 @@ class ScreenReporter(QuietReporter):
         )
         verb = "going on in" if resumed else "writing to"
         self._say(f"{verb} [bold]{escape(str(run.path))}[/]")
+        if not trainer.finished:
+            self._say("\n    epoch  train loss  accuracy    test loss  accuracy    seconds   samples/s")
 
     @contextmanager
     def progress(self, run: Run) -> Iterator[OnBatch]:
@@ -164,12 +166,11 @@ class ScreenReporter(QuietReporter):
             yield on_batch
 
     def epoch(self, record: EpochRecord, run: Run) -> None:
-        width = len(str(run.trainer.config.epochs))
         self._say(
-            f"epoch {record.epoch:>{width}}/{run.trainer.config.epochs}  "
-            f"train loss {record.train_loss:.4f} accuracy {record.train_accuracy:7.2%}   "
-            f"test loss {record.test_loss:.4f} accuracy [bold]{record.test_accuracy:7.2%}[/]   "
-            f"{record.seconds:6.2f} s {record.samples_per_second:>9,.0f} samples/s"
+            f"{f'{record.epoch}/{run.trainer.config.epochs}':>9}"
+            f"{record.train_loss:12.4f}{record.train_accuracy:10.2%}"
+            f"{record.test_loss:13.4f}[bold]{record.test_accuracy:10.2%}[/]"
+            f"{record.seconds:11.2f}{record.samples_per_second:12,.0f}"
         )
 
     def end(self, run: Run) -> None:
