@@ -42,7 +42,7 @@ def float_array(backend: Backend, value: Any, name: str) -> Any:
 
 
 def integer_array(backend: Backend, value: Any, name: str) -> Any:
-    """`value` as an array of int64, or of the unsigned or narrower integers it came in.
+    """`value` as a contiguous array of int64; an integer beyond that wraps to a negative one.
 
     Raises
     ------
@@ -54,7 +54,6 @@ def integer_array(backend: Backend, value: Any, name: str) -> Any:
         array = array.astype(np.int64)  # an empty list has no dtype of its own
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must be an array of integers; got {array.dtype}")
-    # One dtype for the kernels; a uint64 beyond int64 wraps to a negative index and is reported as out of range.
     return contiguous(backend, array, np.dtype(np.int64))
 
 

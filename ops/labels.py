@@ -8,12 +8,14 @@ import numpy as np
 
 from softgrad.ops.arguments import (
     FLOAT64,
+    KERNEL_DTYPES,
     check_number,
     compute_dtype,
     contiguous,
     float_array,
     integer_array,
     into,
+    is_array,
 )
 from softgrad.ops.backend import backend_of
 from softgrad.ops.losses import check_labels, label_array
@@ -53,14 +55,14 @@ def one_hot(labels: Any, num_classes: int, /, *, dtype: Any = FLOAT64, out: Any 
            [1., 0., 0.]])
     """
     backend = backend_of(labels=labels, out=out)
-    labels = integer_array(backend, labels, "labels")
+    given, labels = labels, integer_array(backend, labels, "labels")
     if isinstance(num_classes, bool) or not isinstance(num_classes, int | np.integer) or num_classes < 1:
         raise ValueError(f"num_classes must be a positive integer; got {num_classes!r}")
-    dtype = np.dtype(dtype)
+    dtype = np.dtype(dtype).newbyteorder("=")
     if dtype.kind != "f" or dtype.itemsize > 8:
         raise TypeError(f"dtype must be float16, float32 or float64; got {dtype}")
     flat = labels.reshape(-1)
-    check_labels(backend, flat, num_classes)
+    check_labels(backend, flat, num_classes, given=given)
 
     def write(target: Any) -> None:
         backend.kernels.one_hot_forward(flat, target.reshape(-1, num_classes))
@@ -78,8 +80,8 @@ def count_correct(logits: Any, labels: Any, /) -> int:
     logits = float_array(backend, logits, "logits")
     if logits.ndim != 2 or logits.shape[1] == 0:
         raise ValueError(f"logits must have shape (N, C) with at least one class; got shape {logits.shape}")
-    labels = label_array(backend, labels, "labels", len(logits))
-    check_labels(backend, labels, logits.shape[1])
+    given, labels = labels, label_array(backend, labels, "labels", len(logits))
+    check_labels(backend, labels, logits.shape[1], given=given)
     correct: int = backend.kernels.count_correct(contiguous(backend, logits, compute_dtype(logits.dtype)), labels)
     return correct
 
@@ -159,17 +161,18 @@ def gather_scale(
         raise (ValueError if x.ndim != 2 else TypeError)(
             f"x must be a matrix of real numbers; got shape {x.shape}, {x.dtype}"
         )
-    indices = integer_array(backend, indices, "indices")
+    given, indices = indices, integer_array(backend, indices, "indices")
     if indices.ndim != 1:
         raise ValueError(f"indices must have shape (B,); got shape {indices.shape}")
-    check_labels(backend, indices, len(x), "indices")
+    check_labels(backend, indices, len(x), "indices", given=given)
     if dtype is None:
-        dtype = out.dtype if out is not None else x.dtype if x.dtype.kind == "f" else FLOAT64
-    dtype = np.dtype(dtype)
-    if dtype.kind != "f" or dtype.itemsize not in (4, 8):
+        own = x.dtype.newbyteorder("=")
+        dtype = out.dtype if is_array(backend, out) else own if own in KERNEL_DTYPES else FLOAT64
+    dtype = np.dtype(dtype).newbyteorder("=")
+    if dtype not in KERNEL_DTYPES:
         raise TypeError(f"dtype must be float32 or float64; got {dtype}")
     scale, shift = check_number(scale, "scale", dtype=dtype), check_number(shift, "shift", dtype=dtype)
-    clean = contiguous(backend, x, compute_dtype(x.dtype))
+    clean = contiguous(backend, x, compute_dtype(x.dtype.newbyteorder("=")))
 
     def write(target: Any) -> None:
         backend.kernels.gather_scale(clean, indices, scale, shift, target)

@@ -162,6 +162,7 @@ def linear_backward(
         If the shapes do not fit, there is no such activation or it has no backward, or an `out` is read-only.
     """
     out_x, out_w, out_b = (None, None, None) if out is None else out
+    out_x = out_x if input_grad else None
     backend = backend_of(grad=grad, saved=saved, x=x, w=w, out_x=out_x, out_w=out_w, out_b=out_b)
     row = IDENTITY if activation is None else find_activation(activation)
     if row.backward is None:
@@ -182,7 +183,7 @@ def linear_backward(
     dtype = compute_dtype(grad.dtype)
     values = parameter_values(row, parameters, dtype)
     for array, shape, name in (
-        (out_x if input_grad else None, x.shape, "out[0]"),
+        (out_x, x.shape, "out[0]"),
         (out_w, w.shape, "out[1]"),
         (out_b, (outputs,), "out[2]"),
     ):
@@ -200,19 +201,34 @@ def linear_backward(
     def write_bias(target: Any) -> None:
         backend.kernels.bias_activation_backward(row, clean_grad, clean_saved, values, grad_product, target)
 
+    # A result may be written over an argument that another result still needs: all are computed first.
     reads = (clean_grad, clean_saved, matrix, weights, grad_product)
-    db = into(backend, out_b, (outputs,), grad.dtype, reads, write_bias, in_place=False)
+    wanted: tuple[Any, Any, Any] = (out_x, out_w, out_b)
+    targets = [None if _collides(backend, array, reads) else array for array in wanted]
+
+    db = into(backend, targets[2], (outputs,), grad.dtype, (), write_bias)
     dw = into(
-        backend, out_w, w.shape, grad.dtype, (matrix, weights, grad_product),
-        lambda target: _matmul(backend, matrix.T, grad_product, target), in_place=False,
-    )  # fmt: skip
-    if not input_grad:
-        return None, dw, db
-    dx = into(
-        backend, out_x, x.shape, grad.dtype, (weights, grad_product),
-        lambda target: _matmul(backend, grad_product, weights.T, target.reshape(rows, inputs)), in_place=False,
-    )  # fmt: skip
-    return dx, dw, db
+        backend, targets[1], w.shape, grad.dtype, (), lambda target: _matmul(backend, matrix.T, grad_product, target)
+    )
+    dx = None
+    if input_grad:
+
+        def write_input(target: Any) -> None:
+            _matmul(backend, grad_product, weights.T, target.reshape(rows, inputs))
+
+        dx = into(backend, targets[0], x.shape, grad.dtype, (), write_input)
+    for i, result in enumerate((dx, dw, db)):
+        if result is not None and wanted[i] is not None and targets[i] is None:
+            wanted[i][...] = result
+    return (
+        dx if out_x is None else out_x,
+        dw if out_w is None else out_w,
+        db if out_b is None else out_b,
+    )
+
+
+def _collides(backend: Backend, array: Any, reads: tuple[Any, ...]) -> bool:
+    return array is not None and any(backend.xp.may_share_memory(array, read) for read in reads)
 
 
 def _matching(backend: Backend, value: Any, name: str, other: Any, other_name: str = "x") -> Any:

@@ -58,7 +58,7 @@ def softmax_cross_entropy(logits: Any, targets: Any, /, *, reduction: str = "mea
     --------
     >>> from softgrad import ops
     >>> round(float(ops.softmax_cross_entropy([[2.0, 0.0], [0.0, 0.0]], [0, 1])), 6)
-    0.410037
+    0.410038
     """
     backend = backend_of(logits=logits, targets=targets)
     logits, labels, dtype = _checked(backend, logits, targets, reduction, validate)
@@ -128,7 +128,7 @@ def _checked(backend: Backend, logits: Any, targets: Any, reduction: str, valida
         raise ValueError(f"logits must have at least one class; got shape {logits.shape}")
     labels = label_array(backend, targets, "targets", rows)
     if validate:
-        check_labels(backend, labels, classes)
+        check_labels(backend, labels, classes, given=targets)
     return contiguous(backend, logits, compute_dtype(logits.dtype)), labels, logits.dtype
 
 
@@ -140,11 +140,12 @@ def label_array(backend: Backend, labels: Any, name: str, rows: int) -> Any:
     return labels
 
 
-def check_labels(backend: Backend, labels: Any, classes: int, name: str = "labels") -> None:
-    """Raise ValueError, naming the first bad one, unless every label lies in [0, classes)."""
+def check_labels(backend: Backend, labels: Any, classes: int, name: str = "labels", *, given: Any) -> None:
+    """Raise ValueError unless every label lies in [0, classes), naming the first bad one as it was `given`."""
     row = backend.kernels.first_outside(labels, classes)
     if row >= 0:
-        raise ValueError(f"{name} must lie in [0, {classes}); found {labels[row]} at row {row}")
+        found = backend.xp.asarray(given).reshape(-1)[row]
+        raise ValueError(f"{name} must lie in [0, {classes}); found {found} at row {row}")
 
 
 def _losses_buffer(backend: Backend, logits: Any, reduction: str) -> Any:

@@ -187,8 +187,8 @@ def logsumexp(x: Any, /, *, axis: Axis = -1, keepdims: bool = False, out: Any = 
     Examples
     --------
     >>> from softgrad import ops
-    >>> float(ops.logsumexp([1000.0, 1000.0])) == 1000 + np.log(2)
-    True
+    >>> float(ops.logsumexp([1000.0, 1000.0]))
+    1000.6931471805599
     """
     backend = backend_of(x=x, out=out)
     x = float_array(backend, x, "x")

@@ -11,6 +11,8 @@ from mpmath import mpf
 
 from softgrad.ops.backend import Backend
 
+FLOATS = (np.float16, np.float32, np.float64)
+
 
 @dataclass(frozen=True)
 class Arrays:
@@ -123,6 +125,19 @@ def spiky(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any = np.floa
         share = 1 / np.exp(wide - wide.max(axis=-1, keepdims=True)).sum(axis=-1)
         assert (share > 1.05 / shape[-1]).all(), "the largest probability is that of a flat softmax"
     return x
+
+
+def labelled_logits(rows: int, classes: int, dtype: Any = np.float64) -> tuple[np.ndarray, np.ndarray]:
+    """Spiky logits and labels, about half of them at the largest logit."""
+    rng = np.random.default_rng(rows * 1009 + classes)
+    logits = spiky(rng, (rows, classes), dtype)
+    labels = np.where(rng.random(rows) < 0.5, logits.argmax(axis=1), rng.integers(0, classes, rows))
+    return logits, labels
+
+
+def quarters(rng: np.random.Generator, *shape: int, dtype: Any = np.float32) -> np.ndarray:
+    """Multiples of 1/4 in [-2, 2]: sums of their products are exact in float32, in whatever order they are added."""
+    return (rng.integers(-8, 9, shape) / 4).astype(dtype)
 
 
 def layouts(array: np.ndarray, xp: Any = np) -> Iterator[tuple[str, Any]]:

@@ -8,6 +8,7 @@ quicker and enough to judge float32 results.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -186,7 +187,8 @@ def log_softmax(x: np.ndarray, axis: Any = -1, temperature: float = 1.0) -> np.n
     if temperature in (0, np.inf):
         with np.errstate(divide="ignore"):
             return np.log(softmax(x, axis, temperature))
-    return x / temperature - logsumexp(x / temperature, axis, keepdims=True)
+    z = (x - x.max(axis=axis, keepdims=True)) / temperature
+    return z - log(exp(z).sum(axis=axis, keepdims=True))
 
 
 def softmax_backward(grad: np.ndarray, y: np.ndarray, axis: Any = -1, temperature: float = 1.0) -> np.ndarray:
@@ -199,7 +201,7 @@ def log_softmax_backward(grad: np.ndarray, y: np.ndarray, axis: Any = -1, temper
 
 def softmax_cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """The loss of each row: -log softmax(logits)[label]."""
-    return logsumexp(logits) - logits[np.arange(len(logits)), labels]
+    return -log_softmax(logits)[np.arange(len(logits)), labels]
 
 
 def softmax_cross_entropy_grad(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -211,7 +213,7 @@ def softmax_cross_entropy_grad(logits: np.ndarray, labels: np.ndarray) -> np.nda
 
 
 def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
-    return np.eye(classes)[labels]
+    return (labels[..., None] == np.arange(classes)).astype(np.float64)
 
 
 def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -233,7 +235,8 @@ def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None) -> np.ndar
 
 def linear_backward(dz: np.ndarray, x: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The gradients of linear's x, w and b from that of its result."""
-    rows_dz, rows_x = dz.reshape(-1, dz.shape[-1]), x.reshape(-1, x.shape[-1])
+    rows = math.prod(x.shape[:-1])
+    rows_dz, rows_x = dz.reshape(rows, dz.shape[-1]), x.reshape(rows, x.shape[-1])
     dw = (rows_x[:, :, None] * rows_dz[:, None, :]).sum(axis=0)
     return linear(dz, w.T), dw, rows_dz.sum(axis=0)
 

@@ -475,7 +475,8 @@ def test_mirror_that_never_answers(world: World, monkeypatch: pytest.MonkeyPatch
         for thread in threading.enumerate():
             if thread.name == "softgrad-probe":
                 assert thread.daemon, "it must not delay the end of the program"
-                thread.join()
+                thread.join(timeout=60)
+                assert not thread.is_alive()
 
 
 def test_mirror_that_sends_without_end(world: World, mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:

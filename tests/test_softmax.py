@@ -1,4 +1,4 @@
-"""Softmax, log_softmax, logsumexp and their backwards against exact arithmetic, over any axis and temperature."""
+"""Softmax, log_softmax and logsumexp against exact arithmetic, over any axis, at any temperature."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ import reference
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from numerics import Arrays, assert_same_bits, assert_ulp, central_difference, layouts, spiky
+from numerics import FLOATS, Arrays, assert_same_bits, assert_ulp, spiky
 
 from softgrad import ops
 
 FORWARDS = ["softmax", "log_softmax", "logsumexp"]
 NORMALISED = ["softmax", "log_softmax"]
-BACKWARDS = ["softmax_backward", "log_softmax_backward"]
 
 # Classes that reach: no other class; fewer than a vector holds; an odd rest of a vector; many vectors.
 CLASSES = [1, 2, 10, 17, 1000]
@@ -112,17 +111,6 @@ def test_any_axis(backend: Arrays, name: str, axis: Any) -> None:
         assert_ulp(backend.get(ops.logsumexp(backend.put(x), axis=axis)), exact(name, x, axis=axis), ULP)
 
 
-@pytest.mark.parametrize("axis", AXES)
-@pytest.mark.parametrize("name", BACKWARDS)
-def test_backward_over_any_axis(backend: Arrays, name: str, axis: Any) -> None:
-    rng = np.random.default_rng(7)
-    grad, x = rng.normal(size=(3, 4, 5)), spiky(rng, (3, 4, 5))
-    y = op(name.removesuffix("_backward"))(backend.put(x), axis=axis)
-    result = backend.get(op(name)(backend.put(grad), y, axis=axis))
-    expected = getattr(reference, name)(grad, backend.get(y), axis=axis)
-    np.testing.assert_allclose(result, expected, rtol=1e-12, atol=1e-13)
-
-
 @pytest.mark.parametrize("axis", [2, -3, (0, 0), (0, -2), (0, 5), 1.0, "x"])
 @pytest.mark.parametrize("name", FORWARDS)
 def test_axis_that_does_not_exist_raises(backend: Arrays, name: str, axis: Any) -> None:
@@ -134,7 +122,7 @@ def test_axis_that_does_not_exist_raises(backend: Arrays, name: str, axis: Any) 
 
 @pytest.mark.parametrize("name", FORWARDS)
 def test_single_number_has_no_axis(backend: Arrays, name: str) -> None:
-    with pytest.raises(ValueError, match="^x must have at least one axis to normalise over; got a single number$"):
+    with pytest.raises(ValueError, match=r"^x must have at least one axis to normalise over; got a single number$"):
         op(name)(backend.put(1.0))
 
 
@@ -153,7 +141,7 @@ def test_temperature_divides_the_logits(backend: Arrays, name: str, temperature:
     assert_ulp(backend.get(op(name)(backend.put(x), temperature=temperature)), expected, ULP + distance)
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_temperature_zero_is_the_arg_max_with_ties(backend: Arrays, dtype: type) -> None:
     x = backend.put([[1, 5, 5, -np.inf], [7, 3, 2, 1], [-np.inf, -4, -4, -4]], dtype)
     y = backend.get(ops.softmax(x, temperature=0))
@@ -163,7 +151,7 @@ def test_temperature_zero_is_the_arg_max_with_ties(backend: Arrays, dtype: type)
         assert_ulp(log_y, np.log([[0, 0.5, 0.5, 0], [1, 0, 0, 0], [0, 1 / 3, 1 / 3, 1 / 3]]), 1)
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_temperature_infinity_is_uniform_above_minus_infinity(backend: Arrays, dtype: type) -> None:
     x = backend.put([[1, 5, -900, -np.inf], [2, 2, 2, 2]], dtype)
     y = backend.get(ops.softmax(x, temperature=math.inf))
@@ -199,183 +187,17 @@ BAD_TEMPERATURES = [
 
 
 @pytest.mark.parametrize(("temperature", "error", "message"), BAD_TEMPERATURES)
-@pytest.mark.parametrize("name", NORMALISED + BACKWARDS)
+@pytest.mark.parametrize("name", NORMALISED)
 def test_bad_temperature_raises(
     backend: Arrays, name: str, temperature: Any, error: type[Exception], message: str
 ) -> None:
     x, out = backend.put([1.0, 2.0]), backend.put([7.0, 7.0])
-    arguments = (x, x) if name in BACKWARDS else (x,)
-    with pytest.raises(error) as raised:
-        op(name)(*arguments, temperature=temperature, out=out)
-    assert str(raised.value) == message
+    options = {"temperature": temperature, "out": out}
+    for call in (lambda: op(name)(x, **options), lambda: op(f"{name}_backward")(x, x, **options)):
+        with pytest.raises(error) as raised:
+            call()
+        assert str(raised.value) == message
     np.testing.assert_array_equal(backend.get(out), [7, 7])
-
-
-# ---- gradients
-
-
-@pytest.mark.parametrize("temperature", [1.0, 0.5, 3.0])
-@pytest.mark.parametrize("axis", [-1, 0, None])
-@pytest.mark.parametrize("name", NORMALISED)
-def test_backward_is_the_slope_of_forward(backend: Arrays, name: str, axis: int | None, temperature: float) -> None:
-    rng = np.random.default_rng(9)
-    x, grad = rng.normal(0, 2, (3, 5)), rng.normal(size=(3, 5))
-
-    def f(values: np.ndarray) -> float:
-        return float((backend.get(op(name)(backend.put(values), axis=axis, temperature=temperature)) * grad).sum())
-
-    y = op(name)(backend.put(x), axis=axis, temperature=temperature)
-    result = op(f"{name}_backward")(backend.put(grad), y, axis=axis, temperature=temperature)
-    np.testing.assert_allclose(backend.get(result), central_difference(f, x), rtol=1e-7, atol=1e-9)
-
-
-def backward_case(backend: Arrays, name: str, shape: tuple[int, int], dtype: type) -> tuple[np.ndarray, np.ndarray]:
-    """A gradient and an output to send back through."""
-    rng = np.random.default_rng(shape[1])
-    y = op(name.removesuffix("_backward"))(backend.put(spiky(rng, shape, dtype)))
-    return rng.normal(size=shape).astype(dtype), backend.get(y)
-
-
-def backward_floor(name: str, grad: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """What cancels in a backward: grad_j and a sum over the row, whose terms were rounded themselves."""
-    if name == "softmax_backward":
-        return y * (abs(grad) + (abs(grad) * y).sum(axis=-1, keepdims=True))
-    return abs(grad) + reference.exp(y) * abs(grad.sum(axis=-1, keepdims=True))
-
-
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-@pytest.mark.parametrize("classes", CLASSES)
-@pytest.mark.parametrize("name", BACKWARDS)
-def test_backward_is_exact(backend: Arrays, name: str, classes: int, dtype: type) -> None:
-    grad, y = backward_case(backend, name, (5, classes), dtype)
-    result = backend.get(op(name)(backend.put(grad), backend.put(y)))
-    assert result.dtype == dtype
-    grad, y = reference.exactly(grad), reference.exactly(y)
-    assert_ulp(result, getattr(reference, name)(grad, y), ULP, floor=backward_floor(name, grad, y))
-
-
-@pytest.mark.parametrize("shape", [(700, 64), (2, 40_000), (3, 11_003)])  # as in the forward test
-@pytest.mark.parametrize("name", BACKWARDS)
-def test_backward_of_rows_above_the_parallel_threshold(backend: Arrays, name: str, shape: tuple[int, int]) -> None:
-    grad, y = backward_case(backend, name, shape, np.float32)
-    result = backend.get(op(name)(backend.put(grad), backend.put(y)))
-    for row in (0, shape[0] // 2, shape[0] - 1):
-        assert_same_bits(result[row], backend.get(op(name)(backend.put(grad[row]), backend.put(y[row]))))
-    grad, y = grad.astype(np.float64), y.astype(np.float64)
-    assert_ulp(result, getattr(reference, name)(grad, y), ULP, floor=backward_floor(name, grad, y))
-
-
-@pytest.mark.parametrize("temperature", [0.0, math.inf])
-@pytest.mark.parametrize("name", BACKWARDS)
-def test_gradient_is_zero_at_the_limits_of_the_temperature(backend: Arrays, name: str, temperature: float) -> None:
-    grad = backend.put([[1.0, -2.0, 3.0]])
-    y = op(name.removesuffix("_backward"))(backend.put([[1.0, 5.0, 5.0]]), temperature=temperature)
-    np.testing.assert_array_equal(backend.get(op(name)(grad, y, temperature=temperature)), [[0, 0, 0]])
-
-
-# ---- memory
-
-
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-@pytest.mark.parametrize("axis", [-1, 0])
-@pytest.mark.parametrize("name", FORWARDS)
-def test_layout_does_not_matter(backend: Arrays, name: str, axis: int, dtype: type) -> None:
-    x = spiky(np.random.default_rng(10), (6, 8), dtype)
-    for layout, view in layouts(x, backend.xp):
-        expected = op(name)(backend.put(view, dtype), axis=axis)
-        assert_same_bits(backend.get(op(name)(view, axis=axis)), backend.get(expected), layout)
-        if name != "logsumexp":
-            backward = op(f"{name}_backward")
-            expected = backend.get(backward(backend.put(view, dtype), backend.put(view, dtype), axis=axis))
-            assert_same_bits(backend.get(backward(view, view, axis=axis)), expected, layout)
-
-
-@pytest.mark.parametrize("shape", [(5, 7), (300, 130)])  # below and above the parallel threshold
-@pytest.mark.parametrize("axis", [-1, 0])
-@pytest.mark.parametrize("name", NORMALISED)
-def test_out_may_be_the_input(backend: Arrays, name: str, axis: int, shape: tuple[int, int]) -> None:
-    values = spiky(np.random.default_rng(11), shape)
-    expected = backend.get(op(name)(backend.put(values), axis=axis))
-    x = backend.put(values)
-    assert op(name)(x, axis=axis, out=x) is x
-    assert_same_bits(backend.get(x), expected)
-
-    grads = np.random.default_rng(12).normal(size=shape)
-    expected_grad = backend.get(op(f"{name}_backward")(backend.put(grads), backend.put(expected), axis=axis))
-    for which in (0, 1):
-        arguments = (backend.put(grads), backend.put(expected))
-        op(f"{name}_backward")(*arguments, axis=axis, out=arguments[which])
-        assert_same_bits(backend.get(arguments[which]), expected_grad)
-
-
-@pytest.mark.parametrize("axis", [-1, 0])
-@pytest.mark.parametrize("name", NORMALISED)
-def test_out_may_overlap_the_input(backend: Arrays, name: str, axis: int) -> None:
-    values = spiky(np.random.default_rng(13), (8, 8))
-    expected = backend.get(op(name)(backend.put(values), axis=axis))
-
-    buffer = backend.xp.zeros((9, 8))
-    buffer[:-1] = backend.put(values)
-    assert_same_bits(backend.get(op(name)(buffer[:-1], axis=axis, out=buffer[1:])), expected, "one row behind")
-
-    square = backend.put(values)
-    assert_same_bits(backend.get(op(name)(square, axis=axis, out=square.T)), expected, "its own transpose")
-
-    flipped = backend.put(values)
-    assert_same_bits(backend.get(op(name)(flipped, axis=axis, out=flipped[::-1])), expected, "itself, upside down")
-
-
-@pytest.mark.parametrize("dtype", [np.float16, np.float32])
-@pytest.mark.parametrize("name", FORWARDS)
-def test_out_may_be_strided(backend: Arrays, name: str, dtype: type) -> None:
-    x = spiky(np.random.default_rng(14), (5, 6), dtype)
-    expected = backend.get(op(name)(backend.put(x)))
-    memory = backend.xp.full(tuple(2 * size + 1 for size in expected.shape), 7, dtype)
-    out = memory[tuple(slice(1, None, 2) for _ in expected.shape)]
-    assert op(name)(backend.put(x), out=out) is out
-    assert_same_bits(backend.get(out), expected)
-    assert (backend.get(memory)[::2] == 7).all(), "written outside out"
-
-
-BAD_OUTS = [
-    (lambda xp: xp.full((2, 4), 7.0), ValueError, r"out must have shape (2, 3), as the result has; got shape (2, 4)"),
-    (lambda xp: xp.full((3, 2), 7.0), ValueError, r"out must have shape (2, 3), as the result has; got shape (3, 2)"),
-    (lambda xp: xp.full((2, 3), 7, np.float32), TypeError, "out must be float64, as the result is; got float32"),
-    (lambda xp: xp.full((2, 3), 7, np.int64), TypeError, "out must be float64, as the result is; got int64"),
-]
-
-
-@pytest.mark.parametrize(("make", "error", "message"), BAD_OUTS)
-@pytest.mark.parametrize("name", NORMALISED + BACKWARDS)
-def test_bad_out_raises_and_is_left_alone(
-    backend: Arrays, name: str, make: Callable[[Any], Any], error: type[Exception], message: str
-) -> None:
-    x, out = backend.put(np.zeros((2, 3))), make(backend.xp)
-    with pytest.raises(error) as raised:
-        op(name)(*((x, x) if name in BACKWARDS else (x,)), out=out)
-    assert str(raised.value) == message
-    assert (backend.get(out) == 7).all()
-
-
-@pytest.mark.parametrize("name", FORWARDS)
-def test_out_that_cannot_be_written_raises(name: str) -> None:  # only NumPy arrays can be read-only
-    x = np.zeros((2, 3))
-    with pytest.raises(TypeError, match=r"^out must be a numpy\.ndarray to write to; got list$"):
-        op(name)(x, out=[[7.0] * 3] * 2)
-    out = np.full((2,) if name == "logsumexp" else (2, 3), 7.0)
-    out.flags.writeable = False
-    with pytest.raises(ValueError, match="^out is read-only; pass an array that can be written to$"):
-        op(name)(x, out=out)
-    assert (out == 7).all()
-
-
-def test_logsumexp_of_everything_is_a_number(backend: Arrays) -> None:
-    x = backend.put(np.zeros((2, 3)))
-    assert ops.logsumexp(x, axis=None).shape == ()
-    assert float(ops.logsumexp(x, axis=None)) == pytest.approx(math.log(6))
-    out = backend.xp.zeros(())
-    assert ops.logsumexp(x, axis=None, out=out) is out
-    assert float(out) == pytest.approx(math.log(6))
 
 
 # ---- any array at all

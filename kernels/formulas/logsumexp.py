@@ -42,12 +42,14 @@ def two_sum(total, carry, value):
 def shifted_logit(x, largest, temperature):
     """(x - largest) / temperature, with the exact limits.
 
-    At temperature 0 it is 0 for the largest and -inf below: the arg-max, ties sharing. At temperature
-    infinity it is 0 for every finite logit: uniform; a logit of -inf keeps probability 0.
+    At temperature 0 it is 0 for the largest and -inf below: the arg-max, ties sharing. At temperature infinity it is
+    0 for every finite logit: uniform; a logit of -inf keeps probability 0. Halves are subtracted: the difference of
+    two finite logits can overflow where its quotient by the temperature does not.
     """
-    shifted = x - largest
+    half = const(x, 0.5)
+    shifted = half * x - half * largest
     settled = (shifted == const(x, 0.0)) | (shifted == const(x, -math.inf))
-    return where(settled, shifted, shifted / temperature)
+    return where(settled, shifted, shifted / (half * temperature))
 
 
 @register_jitable

@@ -1,0 +1,245 @@
+"""What every op promises at its edges: one test for each row of the table of edge semantics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import reference
+from numerics import FLOATS, Arrays, assert_same_bits, assert_ulp
+
+from softgrad import ops
+
+INF, NAN = math.inf, math.nan
+NORMALISED = ["softmax", "log_softmax"]
+FORWARDS = [*NORMALISED, "logsumexp"]
+
+
+def op(name: str) -> Callable[..., Any]:
+    return getattr(ops, name)
+
+
+def cross_entropy(backend: Arrays, logits: Any, labels: Any, reduction: str = "none") -> tuple[np.ndarray, np.ndarray]:
+    """The losses and the gradient, which the loss without it must agree with."""
+    targets = backend.put(labels, np.int64)
+    loss, grad = ops.softmax_cross_entropy_with_grad(logits, targets, reduction=reduction)
+    alone = ops.softmax_cross_entropy(logits, targets, reduction=reduction)
+    assert_same_bits(backend.get(alone), backend.get(loss))
+    return backend.get(loss), backend.get(grad)
+
+
+# ---- NaN in a row: NaN in that row only
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("place", [0, 1, 3])  # NaN is met first, in the middle, last in the search for the largest
+@pytest.mark.parametrize("name", FORWARDS)
+def test_nan_in_a_row_stays_in_that_row(backend: Arrays, name: str, place: int, dtype: type) -> None:
+    x = np.array([[1, 2, 3, 4], [4, 3, 2, 1], [-1, -1, 0, 0]], dtype)
+    clean = backend.get(op(name)(backend.put(x)))
+    x[1, place] = NAN
+    result = backend.get(op(name)(backend.put(x)))
+    assert np.isnan(result[1]).all()
+    assert_same_bits(result[[0, 2]], clean[[0, 2]])
+
+
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_nan_in_a_row_stays_in_that_row_of_cross_entropy(backend: Arrays, place: int) -> None:
+    x = np.array([[1.0, 2, 3, 4], [4, 3, 2, 1], [-1, -1, 0, 0]])
+    clean_losses, clean_grad = cross_entropy(backend, backend.put(x), [0, 1, 2])
+    x[1, place] = NAN
+    losses, grad = cross_entropy(backend, backend.put(x), [0, 1, 2])
+    assert np.isnan(losses[1])
+    assert np.isnan(grad[1]).all()
+    assert_same_bits(losses[[0, 2]], clean_losses[[0, 2]])
+    assert_same_bits(grad[[0, 2]], clean_grad[[0, 2]])
+
+
+@pytest.mark.parametrize("name", ["softmax_backward", "log_softmax_backward"])
+@pytest.mark.parametrize("which", [0, 1])
+def test_nan_in_a_row_stays_in_that_row_of_a_backward(backend: Arrays, name: str, which: int) -> None:
+    y = backend.get(op(name.removesuffix("_backward"))(backend.put(np.array([[1.0, 2], [0, 0], [5, 5]]))))
+    arguments = [np.array([[1.0, -1], [2, 3], [0, 1]]), y]
+    clean = backend.get(op(name)(*map(backend.put, arguments)))
+    arguments[which][1, 0] = NAN
+    result = backend.get(op(name)(*map(backend.put, arguments)))
+    assert np.isnan(result[1, 0])
+    assert np.isnan(result[1, 1]) or (name, which) == ("log_softmax_backward", 1)  # which sums grad, not y
+    assert_same_bits(result[[0, 2]], clean[[0, 2]])
+
+
+# ---- +inf in a row, or nothing but -inf: NaN; logsumexp gives +inf, -inf
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("row", [[INF, 1, 2], [1, INF, INF], [INF, INF, INF], [INF, -INF, 0], [-INF, -INF, -INF]])
+@pytest.mark.parametrize("name", NORMALISED)
+def test_infinite_row_is_nan(backend: Arrays, name: str, row: list[float], dtype: type) -> None:
+    result = backend.get(op(name)(backend.put([[1, 1, 1], row], dtype)))
+    assert np.isnan(result[1]).all()
+    assert not np.isnan(result[0]).any()
+
+
+@pytest.mark.parametrize("row", [[INF, 1, 2], [1, INF, INF], [INF, -INF, 0], [-INF, -INF, -INF]])
+def test_infinite_row_of_cross_entropy_is_nan(backend: Arrays, row: list[float]) -> None:
+    losses, grad = cross_entropy(backend, backend.put([[1, 1, 1], row]), [0, 1])
+    np.testing.assert_array_equal(np.isnan(losses), [False, True])
+    np.testing.assert_array_equal(np.isnan(grad), [[False] * 3, [True] * 3])
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_logsumexp_of_an_infinite_row_is_that_infinity(backend: Arrays, dtype: type) -> None:
+    x = [[INF, 1, 2], [1, INF, INF], [INF, -INF, 0], [-INF, -INF, -INF], [NAN, INF, 0], [-INF, NAN, -INF]]
+    result = backend.get(ops.logsumexp(backend.put(x, dtype)))
+    np.testing.assert_array_equal(result, [INF, INF, INF, -INF, NAN, NAN])
+
+
+# ---- -inf beside finite logits: probability exactly 0, loss +inf at the label, gradient finite
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_minus_infinity_beside_finite_logits(backend: Arrays, dtype: type) -> None:
+    x = backend.put([[0, -INF, 0], [-INF, 3, -INF]], dtype)
+    np.testing.assert_array_equal(backend.get(ops.softmax(x)), [[0.5, 0, 0.5], [0, 1, 0]])
+    log_half = dtype(-math.log(2))
+    np.testing.assert_array_equal(backend.get(ops.log_softmax(x)), [[log_half, -INF, log_half], [-INF, 0, -INF]])
+    np.testing.assert_array_equal(backend.get(ops.logsumexp(x)), np.array([math.log(2), 3], dtype))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_minus_infinity_at_and_beside_the_label(backend: Arrays, dtype: type) -> None:
+    x = backend.put([[0, -INF, 0], [-INF, 3, -INF], [-INF, 3, -INF]], dtype)
+    losses, grad = cross_entropy(backend, x, [1, 1, 0])
+    np.testing.assert_array_equal(losses, [INF, 0, INF])
+    np.testing.assert_array_equal(grad, [[0.5, -1, 0.5], [0, 0, 0], [-1, 1, 0]])
+
+
+@pytest.mark.parametrize("name", NORMALISED)
+def test_gradient_through_minus_infinity_is_zero_there(backend: Arrays, name: str) -> None:
+    y = op(name)(backend.put([[0.0, -INF, 0.0]]))
+    grad = backend.put([[1.0, 0.0, 2.0]])
+    np.testing.assert_array_equal(backend.get(op(f"{name}_backward")(grad, y)), [[-0.25, 0, 0.25]] if name == "softmax"
+                                  else [[-0.5, 0, 0.5]])  # fmt: skip
+
+
+# ---- huge logits, or a constant shift: no overflow, the same result as shifted
+
+HUGE = [
+    (np.float16, [6e4, 6e4, 6e4, 0]),
+    (np.float32, [1e4, 1e4 - 1, 1e4, 0]),
+    (np.float64, [1e4, 1e4 - 1, 1e4, 0]),
+    (np.float32, [3e38, 3e38, 3e38, 0]),
+    (np.float32, [-3e38, -3e38, -2e4, -2e4]),
+    (np.float64, [1.7e308, 1.7e308, 0, 1]),
+]
+
+
+@pytest.mark.parametrize(("dtype", "row"), HUGE)
+def test_huge_logits_do_not_overflow(backend: Arrays, dtype: type, row: list[float]) -> None:
+    x = np.array([row], dtype)
+    for name in FORWARDS:
+        expected = getattr(reference, name)(reference.exactly(x))
+        assert_ulp(backend.get(op(name)(backend.put(x))), expected, 2)
+    losses, grad = cross_entropy(backend, backend.put(x), [2])
+    labels = np.array([2])
+    assert_ulp(losses, reference.softmax_cross_entropy(reference.exactly(x), labels), 2)
+    assert_ulp(grad, reference.softmax_cross_entropy_grad(reference.exactly(x), labels), 2)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_logits_at_both_ends_of_the_range(backend: Arrays, dtype: type) -> None:
+    # The distance of the two is beyond the dtype's range: the smaller one's probability is 0, its loss infinite.
+    largest = np.finfo(dtype).max
+    x = backend.put([[largest, -largest]], dtype)
+    np.testing.assert_array_equal(backend.get(ops.softmax(x)), [[1, 0]])
+    np.testing.assert_array_equal(backend.get(ops.log_softmax(x)), [[0, -INF]])
+    losses, grad = cross_entropy(backend, x, [1])
+    np.testing.assert_array_equal(losses, [INF])
+    np.testing.assert_array_equal(grad, [[1, -1]])
+
+
+@pytest.mark.parametrize("shift", [-1000.0, 1e4, 2.0**100])
+@pytest.mark.parametrize("name", NORMALISED)
+def test_constant_shift_changes_nothing(backend: Arrays, name: str, shift: float) -> None:
+    step = max(np.spacing(np.abs(shift)), 2.0**-20)  # logits on a grid on which adding the shift is exact
+    x = np.array([[0, 1, -3, 7], [2, 2, 0, -5]]) * step * 1024
+    expected = backend.get(op(name)(backend.put(x)))
+    assert_same_bits(backend.get(op(name)(backend.put(x + shift))), expected)
+
+
+@pytest.mark.parametrize("shift", [-1000.0, 1e4])
+def test_constant_shift_changes_no_loss(backend: Arrays, shift: float) -> None:
+    x = np.array([[0.0, 1, -3, 7], [2, 2, 0, -5]])
+    expected_losses, expected_grad = cross_entropy(backend, backend.put(x), [1, 2])
+    losses, grad = cross_entropy(backend, backend.put(x + shift), [1, 2])
+    assert_same_bits(losses, expected_losses)
+    assert_same_bits(grad, expected_grad)
+
+
+# ---- zero rows: an empty result, and a mean of 0
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_zero_rows(backend: Arrays, dtype: type) -> None:
+    x = backend.xp.zeros((0, 5), dtype)
+    for name in NORMALISED:
+        assert_same_bits(backend.get(op(name)(x)), np.zeros((0, 5), dtype))
+        assert_same_bits(backend.get(op(f"{name}_backward")(x, x)), np.zeros((0, 5), dtype))
+    assert_same_bits(backend.get(ops.logsumexp(x)), np.zeros(0, dtype))
+    for reduction, expected in (("mean", dtype(0)), ("sum", dtype(0)), ("none", np.zeros(0, dtype))):
+        loss, grad = cross_entropy(backend, x, [], reduction)
+        assert_same_bits(loss, expected)
+        assert_same_bits(grad, np.zeros((0, 5), dtype))
+    assert ops.accuracy(x, backend.put([], np.int64)) == 0
+    assert_same_bits(backend.get(ops.one_hot(backend.put([], np.int64), 5, dtype=dtype)), np.zeros((0, 5), dtype))
+
+
+# ---- zero classes: ValueError for losses, empty for softmax, -inf for logsumexp
+
+
+@pytest.mark.parametrize("shape", [(3, 0), (0, 0)])
+def test_zero_classes(backend: Arrays, shape: tuple[int, int]) -> None:
+    x = backend.xp.zeros(shape)
+    for name in NORMALISED:
+        assert_same_bits(backend.get(op(name)(x)), np.zeros(shape))
+        assert_same_bits(backend.get(op(f"{name}_backward")(x, x)), np.zeros(shape))
+    assert_same_bits(backend.get(ops.logsumexp(x)), np.full(shape[0], -INF))
+    assert_same_bits(backend.get(ops.logsumexp(x, keepdims=True)), np.full((shape[0], 1), -INF))
+    labels = backend.xp.zeros(shape[0], np.int64)
+    for loss in (ops.softmax_cross_entropy, ops.softmax_cross_entropy_with_grad):
+        with pytest.raises(ValueError, match=r"^logits must have at least one class; got shape "):
+            loss(x, labels)
+    with pytest.raises(ValueError, match=r"^logits must have shape .* with at least one class; got shape "):
+        ops.accuracy(x, labels)
+    with pytest.raises(ValueError, match=r"^num_classes must be a positive integer; got 0$"):
+        ops.one_hot(labels, 0)
+
+
+# ---- label out of range, wrong shape, dtype or out: each op's own file has those, with their messages
+
+
+@pytest.mark.parametrize("label", [3, -1, 2**40])
+def test_label_out_of_range_raises_the_same_everywhere(backend: Arrays, label: int) -> None:
+    logits, labels = backend.put(np.zeros((2, 3))), backend.put([0, label], np.int64)
+    calls: list[Callable[[], Any]] = [
+        lambda: ops.softmax_cross_entropy(logits, labels),
+        lambda: ops.softmax_cross_entropy_with_grad(logits, labels),
+        lambda: ops.accuracy(logits, labels),
+        lambda: ops.count_correct(logits, labels),
+        lambda: ops.one_hot(labels, 3),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=rf"^labels must lie in \[0, 3\); found {label} at row 1$"):
+            call()
+
+
+def test_exact_results_next_to_a_subnormal(backend: Arrays) -> None:
+    # The smallest numbers are numbers, not zeros: flushing them would lose the tail of a softmax.
+    x = np.array([0.0, -100.0, -103.0, -104.0], np.float32)
+    y = backend.get(ops.softmax(backend.put(x)))
+    assert_ulp(y, reference.softmax(reference.exactly(x)), 1)
+    assert y[1] > 0
+    assert y[2] > 0

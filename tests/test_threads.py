@@ -1,0 +1,123 @@
+"""Threads: the same bits for any number of them, and any number of callers at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import numba
+import pytest
+
+from softgrad.kernels.cpu.threads import PARALLEL_THRESHOLD, thread_count
+
+# 517 rows of 130: twice the parallel threshold, and divisible by no number of threads or block of rows or columns.
+CALLS = """
+import hashlib, json, sys
+import numpy as np
+import numba
+from softgrad import ops
+from softgrad.kernels.cpu.threads import threading_layer
+
+rng = np.random.default_rng(0)
+x, grad, saved = rng.normal(0, 4, (3, 517, 130)).astype(np.float32)
+w = np.zeros((3, 130), np.float32)
+y, log_y = ops.softmax(x), ops.log_softmax(x)
+labels = rng.integers(0, 130, 517)
+pixels = rng.integers(0, 256, (600, 130)).astype(np.uint8)
+inputs = np.zeros((517, 3), np.float32)
+
+def sgd():
+    param, velocity = x.copy(), saved.copy()
+    ops.sgd_update(param, grad, lr=0.1, momentum=0.9, velocity=velocity, nesterov=True)
+    return param, velocity
+
+CALLS = {
+    "silu": lambda: ops.silu(x),
+    "silu_backward": lambda: ops.silu_backward(grad, saved),
+    "softmax": lambda: ops.softmax(x),
+    "softmax axis 0": lambda: ops.softmax(x, axis=0),
+    "log_softmax": lambda: ops.log_softmax(x, temperature=0.7),
+    "logsumexp": lambda: ops.logsumexp(x),
+    "softmax_backward": lambda: ops.softmax_backward(grad, y),
+    "log_softmax_backward": lambda: ops.log_softmax_backward(grad, log_y),
+    "cross-entropy": lambda: ops.softmax_cross_entropy(x, labels),
+    "cross-entropy with gradient": lambda: ops.softmax_cross_entropy_with_grad(x, labels, reduction="sum"),
+    "linear": lambda: ops.linear(inputs, w, saved[0], activation="silu"),
+    "bias gradient": lambda: ops.linear_backward(grad, saved, inputs, w, activation="silu"),
+    "accuracy": lambda: ops.accuracy(x, labels),
+    "one_hot": lambda: ops.one_hot(labels, 130),
+    "gather_scale": lambda: ops.gather_scale(pixels, np.arange(517)[::-1], scale=0.1, dtype=np.float32),
+    "sgd_update": sgd,
+}
+
+def digest(result):
+    parts = result if isinstance(result, tuple) else (result,)
+    return hashlib.sha256(b"".join(np.asarray(part).tobytes() for part in parts)).hexdigest()
+"""
+
+FOR_EACH_NUMBER_OF_THREADS = """
+found = {name: [] for name in CALLS}
+for threads in (1, 2, 3, 4):
+    numba.set_num_threads(threads)
+    for name, call in CALLS.items():
+        found[name].append(digest(call()))
+print(json.dumps(found))
+"""
+
+FROM_SEVERAL_PYTHON_THREADS = """
+from concurrent.futures import ThreadPoolExecutor
+names = list(CALLS) * 6
+with ThreadPoolExecutor(4) as pool:  # first of all, so that kernels are also compiled and loaded at once
+    found = list(pool.map(lambda name: digest(CALLS[name]()), names))
+alone = {name: digest(call()) for name, call in CALLS.items()}
+wrong = sorted({name for name, value in zip(names, found) if value != alone[name]})
+print(json.dumps({"layer": threading_layer(), "wrong": wrong}))
+"""
+
+
+def run(script: str, **environment: str) -> dict[str, object]:
+    """Run the script in a process of its own, with four threads whatever the number of cores."""
+    process = subprocess.run(
+        [sys.executable, "-W", "error", "-c", CALLS + script],
+        env={**os.environ, "NUMBA_NUM_THREADS": "4", **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    found: dict[str, object] = json.loads(process.stdout)
+    return found
+
+
+def test_results_do_not_depend_on_the_number_of_threads() -> None:
+    digests = run(FOR_EACH_NUMBER_OF_THREADS)
+    assert len(digests) == 16
+    assert {name: found for name, found in digests.items() if len(set(found)) > 1} == {}
+
+
+# workqueue aborts the process when two Python threads enter it at once: here they may not.
+@pytest.mark.parametrize("layer", ["default", "workqueue"])
+def test_several_python_threads_may_call_at_once(layer: str) -> None:
+    found = run(FROM_SEVERAL_PYTHON_THREADS, NUMBA_THREADING_LAYER=layer)
+    assert found["wrong"] == []
+    if layer == "workqueue":
+        assert found["layer"] == "workqueue"
+
+
+@pytest.fixture
+def restored_threads() -> Iterator[None]:
+    before = numba.get_num_threads()
+    yield
+    numba.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("restored_threads")
+def test_number_of_threads_is_the_users() -> None:
+    for threads in range(1, numba.config.NUMBA_NUM_THREADS + 1):
+        numba.set_num_threads(threads)
+        assert thread_count(PARALLEL_THRESHOLD) == threads
+        assert thread_count(PARALLEL_THRESHOLD - 1) == 1
