@@ -570,7 +570,6 @@ def test_network_packages_are_imported_only_to_download() -> None:
 
 
 @pytest.mark.mnist
-@pytest.mark.skipif(not REAL_MNIST.is_dir(), reason="needs $SOFTGRAD_DATA/mnist")
 def test_real_mnist() -> None:
     mnist = load_dataset("mnist", REAL_MNIST.parent)
     assert mnist.train_images.shape == (60000, 784)
@@ -583,7 +582,6 @@ def test_real_mnist() -> None:
 
 
 @pytest.mark.mnist
-@pytest.mark.skipif(not REAL_MNIST.is_dir(), reason="needs $SOFTGRAD_DATA/mnist")
 def test_real_mnist_is_taken_by_auto_and_raw(tmp_path: Path) -> None:
     (tmp_path / "mnist").mkdir()
     for name in NAMES:
