@@ -5,14 +5,15 @@ operation                               formula (`formulas/`)         loop (`cpu
 ======================================  ============================  ==================
 activations and their backwards         activations                   activations
 bias + activation, and back             activations                   linear
-softmax, log_softmax, logsumexp, back   logsumexp                     softmax
-softmax cross-entropy, with gradient    losses, logsumexp             cross_entropy
+softmax, log_softmax, logsumexp, back   logsumexp                     softmax, rows
+softmax cross-entropy, with gradient    losses, logsumexp             cross_entropy, rows
 label check, accuracy count, one-hot                                  labels
 SGD, with momentum                      updates                       updates
 gather and scale                        primitives (fma)              gather
 ======================================  ============================  ==================
 
-`cache` keeps the compiled code on disk. `CONTRACT` is what a backend's folder exports: the same names with the
+Formulas are written over `formulas/primitives`. On the CPU those are `cpu/simd`, a vector type for Numba, and
+`cpu/vecmath`, the elementary functions over it. `cache` keeps the compiled code on disk. `CONTRACT` is what a backend's folder exports: the same names with the
 same arguments, over arrays of that backend, contiguous, already checked, outputs last.
 """
 

@@ -1,4 +1,4 @@
-"""Activations and their backwards: one pass over flat arrays, any formula of the table."""
+"""Activations and their backwards: one pass over flat arrays, a vector at a time, any formula of the table."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cache
 
 from softgrad.kernels.cpu.launch import over_range
+from softgrad.kernels.cpu.simd import broadcast, lanes_of, load_until, store_until, zeros
 from softgrad.kernels.formulas.activations import Activation
 
 
@@ -14,11 +15,10 @@ def _forward_kernel(activation: Activation) -> Callable[..., None]:
     formula = activation.forward
 
     def loop(start, stop, x, out, *parameters):
-        # Slices, because Numba proves their indices non-negative; that lets LLVM vectorise (8 times for relu).
-        x = x[start:stop]
-        out = out[start:stop]
-        for i in range(x.size):
-            out[i] = formula(x[i], *parameters)
+        fill = zeros(x)
+        values = broadcast(fill, parameters)
+        for i in range(start, stop, lanes_of(x)):
+            store_until(out, i, stop, formula(load_until(x, i, stop, fill), *values))
 
     return over_range(loop, f"activation_forward.{activation.name}")
 
@@ -28,11 +28,12 @@ def _backward_kernel(activation: Activation) -> Callable[..., None]:
     formula = activation.backward
 
     def loop(start, stop, grad, saved, out, *parameters):
-        grad = grad[start:stop]
-        saved = saved[start:stop]
-        out = out[start:stop]
-        for i in range(grad.size):
-            out[i] = formula(grad[i], saved[i], *parameters)
+        fill = zeros(grad)
+        values = broadcast(fill, parameters)
+        for i in range(start, stop, lanes_of(grad)):
+            g = load_until(grad, i, stop, fill)
+            s = load_until(saved, i, stop, fill)
+            store_until(out, i, stop, formula(g, s, *values))
 
     return over_range(loop, f"activation_backward.{activation.name}")
 

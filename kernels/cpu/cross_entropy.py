@@ -7,9 +7,14 @@ import math
 from numba.extending import register_jitable
 
 from softgrad.kernels.cpu.launch import sum_over_blocks
-from softgrad.kernels.cpu.softmax import row_max, store_exponentials, sum_exponentials
+from softgrad.kernels.cpu.rows import exponentials_of, plain_shift, register_exponentials_of, row_max, scale_row
+from softgrad.kernels.cpu.simd import horizontal_sum, lane_is, lanes_of, load_first, store_first, widen, zeros
 from softgrad.kernels.formulas.losses import cross_entropy, cross_entropy_label_gradient
-from softgrad.kernels.formulas.primitives import const
+from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
+
+_exponentials = register_exponentials_of(plain_shift)
+_sum_exponentials = exponentials_of(plain_shift, store=False)
+_store_exponentials = exponentials_of(plain_shift, store=True)
 
 
 @register_jitable
@@ -17,42 +22,61 @@ def _in_range(label, classes):
     return 0 <= label < classes
 
 
-def _loss_rows(start, stop, logits, labels, losses):
-    block_sum = 0.0
-    for r in range(start, stop):
-        x, label = logits[r], labels[r]
-        largest = row_max(x)
-        loss = const(largest, math.nan)
-        if _in_range(label, x.size):
-            total, carry = sum_exponentials(x, largest, const(largest, 1.0))
-            loss = cross_entropy(x[label], largest, total, carry)
-        if losses.size > 0:
-            losses[r] = loss
-        block_sum += loss
-    return block_sum
+@register_jitable
+def _losses_of_block(start, stop, scratch, losses):
+    """The losses of a block from each row's `below` and `rest`, with one logarithm for all; returns their sum."""
+    zero = zeros(scratch)
+    rows = stop - start
+    below, rest = load_first(scratch[0], 0, rows, zero), load_first(scratch[1], 0, rows, zero)
+    block_losses = cross_entropy(below, rest)
+    if losses.size > 0:
+        store_first(losses, start, rows, block_losses)
+    return horizontal_sum(widen(block_losses))
 
 
-def _loss_and_gradient_rows(start, stop, logits, labels, scale, losses, grad):
-    block_sum = 0.0
+def _loss_rows(start, stop, scratch, logits, labels, losses):
+    classes = logits.shape[1]
+    zero = zeros(logits)
+    lowest = const(zero, -math.inf)
     for r in range(start, stop):
-        x, dx, label = logits[r], grad[r], labels[r]
-        largest = row_max(x)
-        loss = const(largest, math.nan)
-        if _in_range(label, x.size):
-            label_logit = x[label]  # before `grad`, which may be the logits' own memory, is written
-            total, carry = store_exponentials(x, largest, const(largest, 1.0), dx)
-            loss = cross_entropy(label_logit, largest, total, carry)
-            label_exp = dx[label]
-            for j in range(dx.size):
-                dx[j] = dx[j] / (total + carry) * scale
-            dx[label] = cross_entropy_label_gradient(label_exp, total, carry) * scale
+        label, first, end = labels[r], r * classes, (r + 1) * classes
+        if classes <= lanes_of(logits):
+            largest, _, _, rest = _exponentials(load_first(logits, first, classes, lowest), zero)
         else:
-            for j in range(dx.size):
-                dx[j] = const(largest, math.nan)
-        if losses.size > 0:
-            losses[r] = loss
-        block_sum += loss
-    return block_sum
+            largest = row_max(logits, first, end)
+            rest = _sum_exponentials(logits, first, end, largest, largest, logits)
+        label_logit = logits[r, label] if _in_range(label, classes) else const(rest, math.nan)
+        scratch[0, r - start], scratch[1, r - start] = largest - label_logit, rest
+    return _losses_of_block(start, stop, scratch, losses)
+
+
+def _loss_and_gradient_rows(start, stop, scratch, logits, labels, scale, losses, grad):
+    classes = logits.shape[1]
+    zero = zeros(logits)
+    lowest, one, factor = const(zero, -math.inf), const(zero, 1.0), const(zero, scale)
+    for r in range(start, stop):
+        label, first, end = labels[r], r * classes, (r + 1) * classes
+        known = _in_range(label, classes)
+        # Taken before `grad`, which may be the same memory, is written. NaN makes the row's loss NaN.
+        label_logit = logits[r, label] if known else const(scale, math.nan)
+        if classes <= lanes_of(logits):
+            largest, _, e, rest = _exponentials(load_first(logits, first, classes, lowest), zero)
+            share = factor / (one + rest)
+            at_label = cross_entropy_label_gradient(e, const(zero, rest)) * share
+            store_first(grad, first, classes, where(lane_is(zero, label), at_label, e * share))
+        else:
+            largest = row_max(logits, first, end)
+            rest = _store_exponentials(logits, first, end, largest, largest, grad)
+            share = scale / (const(rest, 1.0) + rest)
+            at_label = cross_entropy_label_gradient(exp_nonpositive(label_logit - largest), rest) * share
+            scale_row(grad, first, end, share)
+            if known:
+                grad[r, label] = at_label
+        if not known:
+            for j in range(classes):
+                grad[r, j] = const(rest, math.nan)
+        scratch[0, r - start], scratch[1, r - start] = largest - label_logit, rest
+    return _losses_of_block(start, stop, scratch, losses)
 
 
 _loss = sum_over_blocks(_loss_rows)

@@ -14,7 +14,7 @@ def first_outside(indices, bound):
     return -1
 
 
-def _correct_rows(start, stop, logits, labels):
+def _correct_rows(start, stop, scratch, logits, labels):
     correct = 0
     for r in range(start, stop):
         x = logits[r]

@@ -3,7 +3,7 @@
 A loop is written over a range, ``loop(start, stop, *arguments)``. `over_range` compiles it into a callable
 ``kernel(size, work, *arguments)`` that runs [0, size) in one piece or in one piece a thread; `sum_over_blocks`
 does the same for a loop that returns a number. `work` is the number of elements touched, by which it is decided
-whether waking the other threads pays.
+whether waking the other threads pays. Each way is compiled when it is first taken.
 
 The results do not depend on the number of threads: an element is computed by the same code wherever it falls,
 and sums are taken over blocks of fixed size, in order. For the same reason no fast-math flag is set, since an
@@ -28,8 +28,8 @@ Kernel = Callable[..., Any]
 
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
-# Rows that are summed as one block. Small enough to share 64 rows evenly among 8 threads.
-BLOCK_ROWS = 8
+# Rows that are summed as one block: as many as a vector has lanes, so that what is left of each row makes one vector.
+BLOCK_ROWS = 16
 
 
 def over_range(loop: Kernel, name: str | None = None) -> Kernel:
@@ -39,57 +39,63 @@ def over_range(loop: Kernel, name: str | None = None) -> Kernel:
     """
     loop = _named(loop, name)
 
-    def run(chunks, size, *arguments):
-        if chunks == 1:
-            loop(0, size, *arguments)
-        else:
-            for chunk in prange(chunks):
-                loop(chunk * size // chunks, (chunk + 1) * size // chunks, *arguments)
+    def run(size, *arguments):
+        loop(0, size, *arguments)
 
-    compiled = _compile_parallel(run, loop)
+    def run_parallel(chunks, size, *arguments):
+        for chunk in prange(chunks):
+            loop(chunk * size // chunks, (chunk + 1) * size // chunks, *arguments)
+
+    in_one, in_chunks = _compile(run, loop), _compile(run_parallel, loop, parallel=True)
 
     def kernel(size: int, work: int, *arguments: Any) -> None:
         chunks = min(thread_count(work), size)
         if chunks <= 1:
-            compiled(1, size, *arguments)
+            in_one(size, *arguments)
         else:
             with parallel_entry():
-                compiled(chunks, size, *arguments)
+                in_chunks(chunks, size, *arguments)
 
     return kernel
 
 
 def sum_over_blocks(loop: Kernel) -> Kernel:
-    """Compile ``loop(start, stop, *arguments) -> float`` into ``kernel(rows, work, *arguments)``, the sum over rows.
+    """Compile ``loop(start, stop, scratch, *arguments) -> float`` into ``kernel(rows, work, *arguments)``, their sum.
 
-    The loop is called for `BLOCK_ROWS` rows at a time and the results are added in order, in float64.
+    The loop is called for `BLOCK_ROWS` rows at a time and the results are added in order, in float64. `scratch` has
+    two rows of `BLOCK_ROWS` numbers of the first argument's dtype, for the loop's own use.
     """
     loop = _named(loop, None)
     block_rows = BLOCK_ROWS
 
-    def run(chunks, rows, *arguments):
-        blocks = (rows + block_rows - 1) // block_rows
+    def run(rows, *arguments):
+        scratch = np.empty((2, block_rows), arguments[0].dtype)
         total = 0.0
-        if chunks == 1:
-            for block in range(blocks):
-                total += loop(block * block_rows, min((block + 1) * block_rows, rows), *arguments)
-        else:
-            partial = np.empty(blocks)
-            for chunk in prange(chunks):
-                for block in range(chunk * blocks // chunks, (chunk + 1) * blocks // chunks):
-                    partial[block] = loop(block * block_rows, min((block + 1) * block_rows, rows), *arguments)
-            for block in range(blocks):
-                total += partial[block]
+        for start in range(0, rows, block_rows):
+            total += loop(start, min(start + block_rows, rows), scratch, *arguments)
         return total
 
-    compiled = _compile_parallel(run, loop)
+    def run_parallel(chunks, rows, *arguments):
+        blocks = (rows + block_rows - 1) // block_rows
+        partial = np.empty(blocks)
+        for chunk in prange(chunks):
+            scratch = np.empty((2, block_rows), arguments[0].dtype)
+            for block in range(chunk * blocks // chunks, (chunk + 1) * blocks // chunks):
+                start = block * block_rows
+                partial[block] = loop(start, min(start + block_rows, rows), scratch, *arguments)
+        total = 0.0
+        for block in range(blocks):
+            total += partial[block]
+        return total
+
+    in_one, in_chunks = _compile(run, loop), _compile(run_parallel, loop, parallel=True)
 
     def kernel(rows: int, work: int, *arguments: Any) -> Any:
-        chunks = max(1, min(thread_count(work), -(-rows // BLOCK_ROWS)))
-        if chunks == 1:
-            return compiled(1, rows, *arguments)
+        chunks = min(thread_count(work), -(-rows // BLOCK_ROWS))
+        if chunks <= 1:
+            return in_one(rows, *arguments)
         with parallel_entry():
-            return compiled(chunks, rows, *arguments)
+            return in_chunks(chunks, rows, *arguments)
 
     return kernel
 
@@ -104,8 +110,8 @@ def _named(loop: Kernel, name: str | None) -> Kernel:
     return register_jitable(loop)
 
 
-def _compile_parallel(run: Kernel, loop: Kernel) -> Kernel:
+def _compile(run: Kernel, loop: Kernel, *, parallel: bool = False) -> Kernel:
     # The linker knows compiled functions by their qualified names. Two kernels that were compiled in two
     # processes and are loaded from the cache by a third must not share one.
-    run.__qualname__ = f"{loop.__module__}.{loop.__qualname__}"
-    return enable_cache(njit(parallel=True, **OPTIONS)(run))
+    run.__qualname__ = f"{run.__name__}.{loop.__module__}.{loop.__qualname__}"
+    return enable_cache(njit(parallel=parallel, **OPTIONS)(run))

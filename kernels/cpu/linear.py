@@ -5,41 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-import numpy as np
-
 from softgrad.kernels.cpu.launch import over_range
+from softgrad.kernels.cpu.simd import broadcast, lanes_of, load_until, store_until, zeros
 from softgrad.kernels.formulas.activations import Activation
+from softgrad.kernels.formulas.logsumexp import two_sum
 
-# Columns that one step of the backward pass takes: 256 bytes of float32, whole cache lines.
+# Columns that a thread takes at a time in the backward pass: whole cache lines of either dtype.
 BLOCK_COLUMNS = 64
 
 
 @cache
-def _forward_kernel(activation: Activation) -> Callable[..., None]:
-    formula = activation.forward
-
-    def loop(start, stop, product, bias, out, *parameters):
-        for r in range(start, stop):
-            z, y = product[r], out[r]
-            for j in range(z.size):
-                y[j] = formula(z[j] + bias[j], *parameters)
-
-    return over_range(loop, f"bias_activation_forward.{activation.name}")
-
-
-@cache
-def _keeping_forward_kernel(activation: Activation) -> Callable[..., None]:
+def _forward_kernel(activation: Activation, keep: bool) -> Callable[..., None]:
     formula = activation.forward
 
     def loop(start, stop, product, bias, preactivation, out, *parameters):
+        columns = product.shape[1]
+        fill = zeros(product)
+        values = broadcast(fill, parameters)
         for r in range(start, stop):
-            z, y, kept = product[r], out[r], preactivation[r]
-            for j in range(z.size):
-                value = z[j] + bias[j]
-                kept[j] = value
-                y[j] = formula(value, *parameters)
+            first, end = r * columns, (r + 1) * columns
+            for j in range(0, columns, lanes_of(product)):
+                z = load_until(product, first + j, end, fill) + load_until(bias, j, columns, fill)
+                if keep:
+                    store_until(preactivation, first + j, end, z)
+                store_until(out, first + j, end, formula(z, *values))
 
-    return over_range(loop, f"bias_activation_forward.keeping.{activation.name}")
+    return over_range(loop, f"bias_activation_forward.{'keeping.' if keep else ''}{activation.name}")
 
 
 @cache
@@ -48,31 +39,31 @@ def _backward_kernel(activation: Activation) -> Callable[..., None]:
     block_columns = BLOCK_COLUMNS
 
     def loop(start, stop, grad, saved, grad_product, grad_bias, *parameters):
-        # A thread owns whole columns and adds their rows in order: the sum does not depend on the threads.
-        first, last = start * block_columns, min(stop * block_columns, grad_bias.size)
-        column_sums = np.zeros(last - first)
-        for r in range(grad.shape[0]):
-            g, s, dz = grad[r, first:last], saved[r, first:last], grad_product[r, first:last]
-            for j in range(g.size):
-                value = formula(g[j], s[j], *parameters)
-                dz[j] = value
-                column_sums[j] += value
-        for j in range(column_sums.size):
-            grad_bias[first + j] = column_sums[j]
+        # A thread owns whole columns and adds their rows in order: the sums do not depend on the threads.
+        rows, columns = grad.shape
+        fill = zeros(grad)
+        values = broadcast(fill, parameters)
+        for j in range(start * block_columns, min(stop * block_columns, columns), lanes_of(grad)):
+            total, carry = fill, fill
+            for r in range(rows):
+                first, end = r * columns + j, (r + 1) * columns
+                dz = formula(load_until(grad, first, end, fill), load_until(saved, first, end, fill), *values)
+                store_until(grad_product, first, end, dz)
+                total, carry = two_sum(total, carry, dz)
+            store_until(grad_bias, j, columns, total + carry)
 
     return over_range(loop, f"bias_activation_backward.{activation.name}")
 
 
 def bias_activation_forward(activation, product, bias, parameters, preactivation, out):
     """out = f(product + bias), and preactivation = product + bias unless it is None. Either may be `product`."""
-    size, work = product.shape[0], product.size
-    if preactivation is None:
-        _forward_kernel(activation)(size, work, product, bias, out, *parameters)
-    else:
-        _keeping_forward_kernel(activation)(size, work, product, bias, preactivation, out, *parameters)
+    keep = preactivation is not None
+    _forward_kernel(activation, keep)(
+        product.shape[0], product.size, product, bias, preactivation if keep else out, out, *parameters
+    )
 
 
 def bias_activation_backward(activation, grad, saved, parameters, grad_product, grad_bias):
-    """grad_product = grad f'(saved), grad_bias = its column sums, added in float64. `grad_product` may be grad."""
+    """grad_product = grad f'(saved), grad_bias = its column sums, compensated. `grad_product` may be grad."""
     blocks = -(-grad.shape[1] // BLOCK_COLUMNS)
     _backward_kernel(activation)(blocks, grad.size, grad, saved, grad_product, grad_bias, *parameters)

@@ -1,80 +1,47 @@
-"""The primitives of `kernels.formulas.primitives`, compiled for one number on the CPU.
-
-The logarithms and exponentials are the C library's, in the precision of their argument.
-"""
+"""The primitives of `kernels.formulas.primitives`, for a number and for a vector of lanes alike."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
+from typing import Any
 
-from numba import types
-from numba.core.typing.templates import Signature
-from numba.extending import intrinsic, overload
+from numba.extending import overload
 
+from softgrad.kernels.cpu import simd, vecmath
 from softgrad.kernels.formulas import primitives
 
 
 @overload(primitives.const)
 def _const(like, value):
-    dtype = like
-    return lambda like, value: dtype(value)
+    return lambda like, value: simd.const(like, value)
 
 
 @overload(primitives.where)
 def _where(condition, a, b):
-    return lambda condition, a, b: a if condition else b
-
-
-@overload(primitives.fabs)
-def _fabs(x):
-    return lambda x: math.fabs(x)
-
-
-@intrinsic
-def _fma_instruction(typing_context, a, b, c):
-    def codegen(context, builder, signature, arguments):
-        return builder.fma(*arguments)
-
-    if isinstance(a, types.Float) and a == b == c:
-        return Signature(a, (a, b, c), None), codegen
-    return None
+    return lambda condition, a, b: simd.where(condition, a, b)
 
 
 @overload(primitives.fma)
 def _fma(a, b, c):
-    return lambda a, b, c: _fma_instruction(a, b, c)
+    return lambda a, b, c: simd.fma(a, b, c)
 
 
-@overload(primitives.exp)
-def _exp(x):
-    return lambda x: math.exp(x)
+def _implement(primitive: Callable[..., Any], function: Callable[..., Any]) -> None:
+    """Compile a primitive of one argument as `function`."""
+
+    @overload(primitive)
+    def implementation(x):
+        return lambda x: function(x)
 
 
-@overload(primitives.exp_nonpositive)
-def _exp_nonpositive(x):
-    return lambda x: math.exp(x)
-
-
-@overload(primitives.expm1)
-def _expm1(x):
-    return lambda x: math.expm1(x)
-
-
-@overload(primitives.log)
-def _log(x):
-    return lambda x: math.log(x)
-
-
-@overload(primitives.log1p)
-def _log1p(x):
-    return lambda x: math.log1p(x)
-
-
-@overload(primitives.tanh)
-def _tanh(x):
-    return lambda x: math.tanh(x)
-
-
-@overload(primitives.erfc)
-def _erfc(x):
-    return lambda x: math.erfc(x)
+for _primitive, _function in (
+    (primitives.fabs, simd.fabs),
+    (primitives.exp, vecmath.exp),
+    (primitives.exp_nonpositive, vecmath.exp_nonpositive),
+    (primitives.expm1, vecmath.expm1),
+    (primitives.log, vecmath.log),
+    (primitives.log1p, vecmath.log1p),
+    (primitives.tanh, vecmath.tanh),
+    (primitives.erfc, vecmath.erfc),
+):
+    _implement(_primitive, _function)

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from softgrad.kernels.cpu.launch import over_range
+from softgrad.kernels.cpu.simd import broadcast, lanes_of, load_until, store_until, zeros
 from softgrad.kernels.formulas.updates import sgd, sgd_momentum
 
 
 def _sgd_range(start, stop, param, grad, lr, weight_decay):
-    param = param[start:stop]
-    grad = grad[start:stop]
-    for i in range(param.size):
-        param[i] = sgd(param[i], grad[i], lr, weight_decay)
+    fill = zeros(param)
+    lr, weight_decay = broadcast(fill, (lr, weight_decay))
+    for i in range(start, stop, lanes_of(param)):
+        p, g = load_until(param, i, stop, fill), load_until(grad, i, stop, fill)
+        store_until(param, i, stop, sgd(p, g, lr, weight_decay))
 
 
 def _sgd_momentum_range(start, stop, param, grad, velocity, lr, momentum, nesterov, weight_decay):
-    param = param[start:stop]
-    grad = grad[start:stop]
-    velocity = velocity[start:stop]
-    for i in range(param.size):
-        param[i], velocity[i] = sgd_momentum(param[i], grad[i], velocity[i], lr, momentum, nesterov, weight_decay)
+    fill = zeros(param)
+    lr, momentum, weight_decay = broadcast(fill, (lr, momentum, weight_decay))
+    for i in range(start, stop, lanes_of(param)):
+        p, g, v = load_until(param, i, stop, fill), load_until(grad, i, stop, fill), load_until(velocity, i, stop, fill)
+        p, v = sgd_momentum(p, g, v, lr, momentum, nesterov, weight_decay)
+        store_until(param, i, stop, p)
+        store_until(velocity, i, stop, v)
 
 
 _sgd = over_range(_sgd_range)
@@ -32,14 +36,5 @@ def sgd_update(param, grad, lr, weight_decay):
 
 def sgd_momentum_update(param, grad, velocity, lr, momentum, nesterov, weight_decay):
     """Gradient descent with momentum; `velocity` has the parameter's shape and is updated with it."""
-    _sgd_momentum(
-        param.size,
-        param.size,
-        param.reshape(-1),
-        grad.reshape(-1),
-        velocity.reshape(-1),
-        lr,
-        momentum,
-        nesterov,
-        weight_decay,
-    )
+    flat = (param.reshape(-1), grad.reshape(-1), velocity.reshape(-1))
+    _sgd_momentum(param.size, param.size, *flat, lr, momentum, nesterov, weight_decay)

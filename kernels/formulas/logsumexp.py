@@ -1,13 +1,13 @@
 """The formulas of the softmax family: a row is shifted by its largest logit, so nothing can overflow.
 
-With m = max_j x_j, temperature T, z_j = (x_j - m) / T and s = sum_j exp(z_j):
+With m = max_j x_j, temperature T, z_j = (x_j - m) / T, e_j = exp(z_j) and s = sum_j e_j:
 
-    softmax      y_j = exp(z_j) / s
+    softmax      y_j = e_j / s
     log_softmax  y_j = z_j - log(s)
     logsumexp    m + log(s)                          (T = 1)
 
-The largest logit itself contributes exp(0) = 1, so s >= 1 and log(s) is the logarithm of a number that is 1 plus
-something: kept in two parts, (s - 1) + carry, it stays exact where one class holds nearly all the mass.
+A largest logit contributes exactly 1, so s = 1 + rest, where `rest` sums the exponentials of all the others. The
+sums are kept in that form: log(s) = log1p(rest) stays exact where one class holds nearly all the mass.
 """
 
 from __future__ import annotations
@@ -21,21 +21,8 @@ from softgrad.kernels.formulas.primitives import const, log1p, where
 
 @register_jitable
 def larger(a, b):
-    """The larger of two; NaN is passed over (it returns through the sum of the exponentials)."""
+    """The larger of two; a NaN in `b` is passed over (it returns through the sum of the exponentials)."""
     return where(b > a, b, a)
-
-
-@register_jitable
-def two_sum(total, carry, value):
-    """Add `value` to a sum kept in two parts, ``total + carry``.
-
-    Knuth's error-free sum: `total` is the rounded sum, `carry` collects what the rounding lost. A row of
-    262,144 classes sums to 1 within the rounding of the quotients, in float32 without float64.
-    """
-    new_total = total + value
-    part = new_total - total
-    lost = (total - (new_total - part)) + (value - part)
-    return new_total, carry + lost
 
 
 @register_jitable
@@ -59,9 +46,21 @@ def distance_below(x, largest):
 
 
 @register_jitable
-def log_of_sum(total, carry):
-    """log(total + carry) for a sum that contains a term of exactly 1."""
-    return log1p((total - const(total, 1.0)) + carry)
+def two_sum(total, carry, value):
+    """Add `value` to a sum kept in two parts, ``total + carry``.
+
+    Knuth's error-free sum: `total` is the rounded sum, `carry` collects what the rounding lost.
+    """
+    new_total = total + value
+    part = new_total - total
+    lost = (total - (new_total - part)) + (value - part)
+    return new_total, carry + lost
+
+
+@register_jitable
+def log_sum(rest):
+    """log(s), s = 1 + rest."""
+    return log1p(rest)
 
 
 @register_jitable

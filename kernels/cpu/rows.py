@@ -1,0 +1,145 @@
+"""What the row kernels share: a row's largest logit, its exponentials and their sum, its dot products.
+
+A row lies from `first` to `end` in a contiguous matrix. A row that fits one vector is never stored halfway: its lanes
+stay in a register. A wider one is passed over several times, in cache.
+"""
+
+from __future__ import annotations
+
+import math
+
+from numba.extending import register_jitable
+
+from softgrad.kernels.cpu.simd import (
+    count_true,
+    horizontal_combine,
+    horizontal_max,
+    horizontal_sum,
+    lanes_of,
+    load,
+    load_until,
+    store_until,
+    zeros,
+)
+from softgrad.kernels.formulas.logsumexp import distance_below, larger, two_sum
+from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
+
+# Vectors that are added plainly before their sum joins the compensated one: at most 2 ULP are lost in a block.
+BLOCK_VECTORS = 8
+
+
+@register_jitable
+def row_max(x, first, end):
+    """The largest logit of a row, -inf if there is none but NaN."""
+    lanes = lanes_of(x)
+    lowest = const(zeros(x), -math.inf)
+    # Four maxima in flight: one alone would wait for the one before it.
+    a, b, c, d = lowest, lowest, lowest, lowest
+    i = first
+    while i + 4 * lanes <= end:
+        a = larger(a, load(x, i))
+        b = larger(b, load(x, i + lanes))
+        c = larger(c, load(x, i + 2 * lanes))
+        d = larger(d, load(x, i + 3 * lanes))
+        i += 4 * lanes
+    while i < end:
+        a = larger(a, load_until(x, i, end, lowest))
+        i += lanes
+    return horizontal_max(larger(larger(a, b), larger(c, d)))
+
+
+@register_jitable
+def plain_shift(x, largest, temperature):
+    return x - largest
+
+
+@register_jitable
+def infinite_shift(x, largest, temperature):
+    return distance_below(x, largest)
+
+
+def register_exponentials_of(shift):
+    """Build ``exponentials(logits, temperature) -> (largest, z, e, rest)`` of a row that is one vector of logits.
+
+    Lanes beyond the row must be -inf. z = shift(logits), e = exp(z).
+    """
+
+    def exponentials(logits, temperature):
+        zero = const(logits, 0.0)
+        largest = horizontal_max(logits)
+        z = shift(logits, const(logits, largest), temperature)
+        e = exp_nonpositive(z)
+        peak = z == zero
+        rest = horizontal_sum(where(peak, zero, e)) + const(largest, count_true(peak) - 1)
+        return largest, z, e, rest
+
+    exponentials.__qualname__ = f"register_exponentials.{shift.__name__}"
+    return register_jitable(exponentials)
+
+
+def exponentials_of(shift, store):
+    """Build ``exponentials(x, first, end, largest, temperature, out) -> rest`` of a wider row.
+
+    out = exp(shift(x)) if `store`; `rest` is the sum of all exponentials but one of the largest.
+    """
+
+    def exponentials(x, first, end, largest, temperature, out):
+        lanes = lanes_of(x)
+        zero = zeros(x)
+        lowest, m, t = const(zero, -math.inf), const(zero, largest), const(zero, temperature)
+        total, carry, peaks = zero, zero, 0
+        for block in range(first, end, BLOCK_VECTORS * lanes):
+            partial = zero
+            for i in range(block, min(block + BLOCK_VECTORS * lanes, end), lanes):
+                z = shift(load_until(x, i, end, lowest), m, t)
+                e = exp_nonpositive(z)
+                if store:
+                    store_until(out, i, end, e)
+                peak = z == zero
+                peaks += count_true(peak)
+                partial = partial + where(peak, zero, e)
+            total, carry = two_sum(total, carry, partial)
+        others = horizontal_sum(total) + horizontal_sum(carry)
+        return others + const(others, peaks - 1)
+
+    exponentials.__qualname__ = f"exponentials.{shift.__name__}.{'stored' if store else 'summed'}"
+    return register_jitable(exponentials)
+
+
+@register_jitable
+def scale_row(out, first, end, factor):
+    """out *= factor."""
+    zero = zeros(out)
+    f = const(zero, factor)
+    for i in range(first, end, lanes_of(out)):
+        store_until(out, i, end, load_until(out, i, end, zero) * f)
+
+
+@register_jitable
+def _add_in_parts(total, carry, other_total, other_carry):
+    return two_sum(total, carry + other_carry, other_total)
+
+
+def row_sum_of(term):
+    """Build ``row_sum(a, b, first, end)``, the compensated sum of term(a_j, b_j) over a row: terms may cancel."""
+
+    def row_sum(a, b, first, end):
+        zero = zeros(a)
+        total, carry = zero, zero
+        for i in range(first, end, lanes_of(a)):
+            total, carry = two_sum(total, carry, term(load_until(a, i, end, zero), load_until(b, i, end, zero)))
+        total, carry = horizontal_combine(_add_in_parts, total, carry)
+        return total + carry
+
+    row_sum.__qualname__ = f"row_sum.{term.__name__}"
+    return register_jitable(row_sum)
+
+
+@register_jitable
+def product(a, b):
+    return a * b
+
+
+@register_jitable
+def first_of(a, b):
+    return a
