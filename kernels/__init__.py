@@ -13,8 +13,10 @@ gather and scale                        primitives (fma)              gather
 ======================================  ============================  ==================
 
 Formulas are written over `formulas/primitives`. On the CPU those are `cpu/simd`, a vector type for Numba, and
-`cpu/vecmath`, the elementary functions over it. `cache` keeps the compiled code on disk. `CONTRACT` is what a backend's folder exports: the same names with the
-same arguments, over arrays of that backend, contiguous, already checked, outputs last.
+`cpu/vecmath`, the elementary functions over it. `cache` keeps the compiled code on disk.
+
+`CONTRACT` is what a backend's folder exports: the same names with the same arguments, over arrays of that backend,
+contiguous, already checked, outputs last.
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ def _identity(function: Callable[..., Any]) -> str | None:
     return f"({' '.join(parts)})"
 
 
-class KernelCache(_Cache):  # type: ignore[misc]
+class KernelCache(_Cache):
     """The cache of one kernel, in the form Numba's dispatcher asks for."""
 
     def __init__(self, folder: Path, name: str) -> None:

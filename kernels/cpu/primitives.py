@@ -34,6 +34,16 @@ def _implement(primitive: Callable[..., Any], function: Callable[..., Any]) -> N
         return lambda x: function(x)
 
 
+@overload(primitives.times_exp_nonpositive)
+def _times_exp_nonpositive(factor, x):
+    return lambda factor, x: vecmath.times_exp_nonpositive(factor, x)
+
+
+@overload(primitives.times_erfc)
+def _times_erfc(factor, x):
+    return lambda factor, x: vecmath.times_erfc(factor, x)
+
+
 for _primitive, _function in (
     (primitives.fabs, simd.fabs),
     (primitives.exp, vecmath.exp),

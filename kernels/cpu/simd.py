@@ -122,21 +122,17 @@ def _lanewise(name: str, arity: int, emit: Callable[..., Any]) -> Any:
 
         return number(*([number] * arity)), codegen
 
-    if arity == 1:
+    def unary(typing_context, a):
+        return typed(a) if is_number(a) else None
 
-        def operation(typing_context, a):
-            return typed(a) if is_number(a) else None
+    def binary(typing_context, a, b):
+        return typed(a) if is_number(a) and a == b else None
 
-    elif arity == 2:
+    def ternary(typing_context, a, b, c):
+        return typed(a) if is_number(a) and a == b == c else None
 
-        def operation(typing_context, a, b):
-            return typed(a) if is_number(a) and a == b else None
-
-    else:
-
-        def operation(typing_context, a, b, c):
-            return typed(a) if is_number(a) and a == b == c else None
-
+    by_arity: dict[int, Any] = {1: unary, 2: binary, 3: ternary}
+    operation = by_arity[arity]
     operation.__name__ = operation.__qualname__ = name
     return intrinsic(operation)
 
@@ -153,32 +149,7 @@ def _llvm_function(name: str) -> Callable[..., Any]:
 
 fabs = _lanewise("fabs", 1, _llvm_function("fabs"))
 fma = _lanewise("fma", 3, _llvm_function("fma"))
-rint = _lanewise("rint", 1, _llvm_function("rint"))
 copysign = _lanewise("copysign", 2, _llvm_function("copysign"))
-
-
-def _emit_scale(builder, number, x, n):
-    """x * 2**n, for whole n of any size that a result needs: in two steps, so that neither power overflows."""
-    dtype, integers, kind = dtype_of(number), _llvm_integers(number), _llvm_type(number)
-    bias, mantissa = _constant(integers, _BIAS[dtype]), _constant(integers, _MANTISSA_BITS[dtype])
-
-    def power(exponent):
-        return builder.bitcast(builder.shl(builder.add(exponent, bias), mantissa), kind)
-
-    whole = builder.fptosi(n, integers)
-    half = builder.ashr(whole, _constant(integers, 1))
-    return builder.fmul(builder.fmul(x, power(half)), power(builder.sub(whole, half)))
-
-
-def _emit_scale_small(builder, number, x, n):
-    """x * 2**n, for whole n with 2**n a normal number."""
-    dtype, integers, kind = dtype_of(number), _llvm_integers(number), _llvm_type(number)
-    exponent = builder.add(builder.fptosi(n, integers), _constant(integers, _BIAS[dtype]))
-    return builder.fmul(x, builder.bitcast(builder.shl(exponent, _constant(integers, _MANTISSA_BITS[dtype])), kind))
-
-
-scale_by_power_of_two = _lanewise("scale_by_power_of_two", 2, _emit_scale)
-scale_by_small_power_of_two = _lanewise("scale_by_small_power_of_two", 2, _emit_scale_small)
 
 
 def _emit_power(builder, number, shifted):

@@ -28,6 +28,8 @@ from softgrad.kernels.formulas.primitives import (
     fabs,
     fma,
     log1p,
+    times_erfc,
+    times_exp_nonpositive,
     where,
 )
 from softgrad.kernels.formulas.primitives import tanh as tanh_primitive
@@ -78,10 +80,33 @@ def identity_backward(grad, y):
 
 @register_jitable
 def sigmoid(x):
-    """1 / (1 + exp(-x)), with the exponent never positive so that it cannot overflow."""
+    """1 / (1 + exp(-x)), as 1 - share where x >= 0 and e - e share below, with e = exp(-|x|), share = e / (1 + e).
+
+    The exponent is never positive, so it cannot overflow, and only the last operation rounds the result.
+    """
     one = const(x, 1.0)
     e = exp_nonpositive(-fabs(x))
-    return where(x >= const(x, 0.0), one, e) / (one + e)
+    share = e / (one + e)
+    larger = where(x >= const(x, 0.0), one, e)
+    return fma(-larger, share, larger)
+
+
+@register_jitable
+def weighted_sigmoid(x, below):
+    """(x sigmoid(u), sigmoid(-|u|)) for finite x, with below = -|u| and u of x's sign.
+
+    In the tail exp(u) is subnormal where x exp(u) is not yet, so the product is taken at once.
+    """
+    e = exp_nonpositive(below)
+    share = e / (const(x, 1.0) + e)
+    larger = where(x >= const(x, 0.0), x, times_exp_nonpositive(x, below))
+    return fma(-larger, share, larger), share
+
+
+@register_jitable
+def beyond(x, bounded, y):
+    """y; but x where it is 0, of either sign, or above its bound, as such functions do."""
+    return where((x > bounded) | (x == const(x, 0.0)), x, y)
 
 
 @register_jitable
@@ -115,14 +140,10 @@ def softplus_backward(grad, x, beta):
 
 @register_jitable
 def silu(x):
-    """x sigmoid(x).
-
-    In the tail exp(x) is below the smallest float where x exp(x) is not yet: half the exponent is
-    applied twice, so that only the last product can be subnormal.
-    """
-    x = at_least(x, -1e4)  # the result is 0 long before, in float64 too; -inf * 0 would be NaN
-    half = exp_nonpositive(const(x, -0.5) * fabs(x))
-    return where(x >= const(x, 0.0), x, x * half * half) / fma(half, half, const(x, 1.0))
+    """x sigmoid(x)."""
+    bounded = clamp(x, -1e4, 1e4)  # the result is 0 long before, in float64 too; -inf * 0 would be NaN
+    y, _ = weighted_sigmoid(bounded, -fabs(bounded))
+    return beyond(x, bounded, y)
 
 
 @register_jitable
@@ -164,10 +185,17 @@ def mish_fraction(x):
 
 @register_jitable
 def mish(x):
-    """x tanh(softplus(x))."""
-    x = at_least(x, -1e4)
-    numerator, denominator, _ = mish_fraction(x)
-    return x * (numerator / denominator)
+    """x tanh(softplus(x)), as outer - outer difference / denominator; in the tail outer is x exp(x), taken at once."""
+    bounded = clamp(x, -1e4, 1e4)
+    one, two = const(x, 1.0), const(x, 2.0)
+    below = -fabs(bounded)
+    w = exp_nonpositive(below)
+    square = w * w
+    positive = x >= const(x, 0.0)
+    difference = where(positive, two * square, square + w)
+    denominator = difference + where(positive, fma(two, w, one), w + two)
+    outer = where(positive, bounded, times_exp_nonpositive(bounded, below))
+    return beyond(x, bounded, fma(-outer, difference / denominator, outer))
 
 
 @register_jitable
@@ -252,13 +280,12 @@ INVERSE_SQRT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
 
 
 @register_jitable
-def normal_cdf(x):
-    """The standard normal distribution function, erfc(-x / sqrt(2)) / 2.
+def normal_argument(x):
+    """z = -x sqrt(1/2) for the normal distribution function erfc(z) / 2, and what puts back z's rounding.
 
-    In the tail erfc multiplies a relative error of its argument by 2 z^2, so the rounding error of
-    z = -x sqrt(1/2) is computed and put back to first order: erfc(z + d) = erfc(z) (1 - 2 z d) there.
+    In the tail erfc multiplies a relative error of its argument by 2 z^2. With d the rounding error of z,
+    erfc(z + d) = erfc(z) (1 - 2 z d) there to first order; returned is -2 z d, 0 where there is no tail.
     """
-    x = clamp(x, -100.0, 100.0)  # 0 and 1 in float64 from -39 and 9 on; keeps inf - inf out of `lost`
     root = const(x, SQRT_HALF)
     # What float32 (or float64) rounding takes from sqrt(1/2): 1/2 = root^2 + residue, and
     # sqrt(1/2) - root = residue / (2 root).
@@ -266,23 +293,26 @@ def normal_cdf(x):
     z = -x * root
     lost = fma(-x, root, -z) - x * (residue * root)
     tail = where(z > const(x, 0.5), z, const(x, 0.0))
-    correction = const(x, -2.0) * tail * lost
-    p = const(x, 0.5) * erfc(z)
-    return fma(p, correction, p)
+    return z, const(x, -2.0) * tail * lost
 
 
 @register_jitable
 def gelu(x):
     """x Phi(x), Phi the standard normal distribution function."""
-    return at_least(x, -100.0) * normal_cdf(x)
+    bounded = clamp(x, -100.0, 100.0)  # Phi is 0 and 1 in float64 from -39 and 9 on
+    z, correction = normal_argument(bounded)
+    y = times_erfc(const(x, 0.5) * bounded, z)
+    return beyond(x, bounded, fma(y, correction, y))
 
 
 @register_jitable
 def gelu_backward(grad, x):
     """Phi(x) + x phi(x)."""
     x = clamp(x, -100.0, 100.0)
+    z, correction = normal_argument(x)
+    p = const(x, 0.5) * erfc(z)
     density = const(x, INVERSE_SQRT_2PI) * exp_nonpositive(const(x, -0.5) * x * x)
-    return grad * fma(x, density, normal_cdf(x))
+    return grad * fma(x, density, fma(p, correction, p))
 
 
 # 2 sqrt(2 / pi): 0.5 (1 + tanh(u)) = sigmoid(2 u), which keeps the tail that 1 + tanh loses.
@@ -290,12 +320,35 @@ GELU_TANH_SCALE = 2.0 * math.sqrt(2.0 / math.pi)
 GELU_TANH_CUBIC = 0.044715
 
 
+# The same scale in two parts, the first a float32, and the cubic's factor as a quotient of whole numbers.
+GELU_TANH_SCALE_HIGH = 1.5957691669464111
+GELU_TANH_SCALE_LOW = -4.534068042105272e-08
+GELU_TANH_CUBIC_QUOTIENT = (8943.0, 200000.0)
+
+
 @register_jitable
 def gelu_tanh(x):
-    """0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))."""
-    x = at_least(x, -100.0)
-    inner = const(x, GELU_TANH_SCALE) * x * fma(const(x, GELU_TANH_CUBIC) * x, x, const(x, 1.0))
-    return x * sigmoid(inner)
+    """0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) = x sigmoid(u).
+
+    In the tail the sigmoid multiplies a relative error of u by |u|, so every rounding on the way to u is kept, and
+    put back to first order: sigmoid(u + d) = sigmoid(u) (1 + d sigmoid(-u)).
+    """
+    bounded = clamp(x, -100.0, 100.0)
+    one, cubic = const(x, 1.0), const(x, GELU_TANH_CUBIC)
+    numerator, divisor = const(x, GELU_TANH_CUBIC_QUOTIENT[0]), const(x, GELU_TANH_CUBIC_QUOTIENT[1])
+    cubic_lost = fma(-cubic, divisor, numerator) / divisor
+    square = bounded * bounded
+    square_lost = fma(bounded, bounded, -square)
+    factor = fma(cubic, square, one)
+    factor_lost = fma(cubic, square, one - factor) + fma(cubic, square_lost, cubic_lost * square)
+    product = bounded * factor
+    product_lost = fma(bounded, factor, -product) + bounded * factor_lost
+    high, low = const(x, GELU_TANH_SCALE_HIGH), const(x, GELU_TANH_SCALE_LOW)
+    u = fma(high, product, low * product)
+    u_lost = fma(high, product, -u) + fma(low, product, high * product_lost)
+    y, share = weighted_sigmoid(bounded, -fabs(u))
+    slope = where(x >= const(x, 0.0), share, one - share)
+    return beyond(x, bounded, fma(y, u_lost * slope, y))
 
 
 @register_jitable

@@ -46,6 +46,11 @@ def exp_nonpositive(x):
     return np.exp(x)
 
 
+def times_exp_nonpositive(factor, x):
+    """factor * exp(x), for x <= 0 and |factor| < 2**32: exact to rounding where exp(x) alone would be subnormal."""
+    return type(x)(np.float64(factor) * np.exp(np.float64(x)))
+
+
 def expm1(x):
     """``exp(x) - 1`` without cancellation near 0."""
     return np.expm1(x)
@@ -69,3 +74,8 @@ def tanh(x):
 def erfc(x):
     """The complementary error function, ``1 - erf(x)`` without cancellation in the tail."""
     return type(x)(math.erfc(x))
+
+
+def times_erfc(factor, x):
+    """factor * erfc(x), for |factor| < 2**32: exact to rounding where erfc(x) alone would be subnormal."""
+    return type(x)(np.float64(factor) * math.erfc(x))
