@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help train test lint types format wheel bench-epoch digits clean
+.PHONY: help train test lint types format wheel bench-epoch coefficients ulp digits clean
 
 help:  ## Show this list.
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
 
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -43,6 +43,12 @@ wheel: $(INSTALLED)  ## Build the wheel and the source archive, into dist/.
 
 bench-epoch: $(INSTALLED)  ## An epoch of MNIST beside PyTorch; needs SOFTGRAD_DATA and `pip install .[bench]`.
 	$(BIN)/python benchmarks/mnist_epoch.py --data-dir $(SOFTGRAD_DATA)
+
+coefficients: $(INSTALLED)  ## Check the coefficients of kernels/cpu/vecmath.py against their fits.
+	$(BIN)/python tools/fit_polynomials.py --check
+
+ulp: $(INSTALLED)  ## The errors of kernels/cpu/vecmath.py in ULP, beside NumPy's; `tools/sweep_ulp.py` sweeps every float32.
+	$(BIN)/python tools/sweep_ulp.py --every 4099
 
 digits: $(INSTALLED)  ## Check the embedded digits against their source, scikit-learn's copy.
 	$(BIN)/python tools/make_digits.py --check

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from softgrad.kernels.formulas.activations import ACTIVATIONS
+from softgrad.kernels.formulas.activation_table import ACTIVATIONS
 from softgrad.ops.activations import FUNCTIONS as _FUNCTIONS
 from softgrad.ops.backend import BackendUnavailableError
 from softgrad.ops.labels import accuracy, count_correct, gather_scale, one_hot

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from softgrad.kernels.formulas.activations import ACTIVATIONS, Activation
+from softgrad.kernels.formulas.activation_table import ACTIVATIONS, Activation
 from softgrad.ops.arguments import (
     check_dtype,
     check_number,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from softgrad.kernels.formulas.activations import ACTIVATIONS
+from softgrad.kernels.formulas.activation_table import ACTIVATIONS
 from softgrad.ops.activations import find_activation, no_backward, parameter_values
 from softgrad.ops.arguments import (
     check_dtype,

@@ -26,7 +26,7 @@ import numpy as np
 import softgrad
 assert softgrad.__file__.startswith(sys.argv[1]), softgrad.__file__
 from softgrad.kernels import cpu
-from softgrad.kernels.formulas.activations import ACTIVATIONS
+from softgrad.kernels.formulas.activation_table import ACTIVATIONS
 
 def run(name):
     x = np.array([[-1.0, 0.0, 2.0]])

@@ -22,7 +22,7 @@ from mpmath import mp, mpf
 from numba import njit
 
 from softgrad.kernels.cpu import vecmath
-from softgrad.kernels.cpu.simd import lanes_of, load, load_first, store, store_first, zeros
+from softgrad.kernels.cpu.memory import lanes_of, load, load_first, store, store_first, zeros
 
 torch: ModuleType | None
 try:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from functools import cache
 
 from softgrad.kernels.cpu.launch import over_range
-from softgrad.kernels.cpu.simd import broadcast, lanes_of, load_until, store_until, zeros
-from softgrad.kernels.formulas.activations import Activation
+from softgrad.kernels.cpu.memory import lanes_of, load_until, store_until, zeros
+from softgrad.kernels.cpu.simd import broadcast
+from softgrad.kernels.formulas.activation_table import Activation
 
 
 @cache

@@ -7,8 +7,10 @@ import math
 from numba.extending import register_jitable
 
 from softgrad.kernels.cpu.launch import sum_over_blocks
+from softgrad.kernels.cpu.memory import lanes_of, load_first, store_first, zeros
+from softgrad.kernels.cpu.reductions import horizontal_sum
 from softgrad.kernels.cpu.rows import exponentials_of, plain_shift, register_exponentials_of, row_max, scale_row
-from softgrad.kernels.cpu.simd import horizontal_sum, lane_is, lanes_of, load_first, store_first, widen, zeros
+from softgrad.kernels.cpu.simd import lane_is, widen
 from softgrad.kernels.formulas.losses import cross_entropy, cross_entropy_label_gradient
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
 

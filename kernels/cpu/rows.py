@@ -10,17 +10,9 @@ import math
 
 from numba.extending import register_jitable
 
-from softgrad.kernels.cpu.simd import (
-    count_true,
-    horizontal_combine,
-    horizontal_max,
-    horizontal_sum,
-    lanes_of,
-    load,
-    load_until,
-    store_until,
-    zeros,
-)
+from softgrad.kernels.cpu.memory import lanes_of, load, load_until, store_until, zeros
+from softgrad.kernels.cpu.reductions import horizontal_combine, horizontal_max, horizontal_sum
+from softgrad.kernels.cpu.simd import count_true
 from softgrad.kernels.formulas.logsumexp import distance_below, larger, two_sum
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
 

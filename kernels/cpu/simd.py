@@ -17,7 +17,7 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, overload, register_jitable, register_model
+from numba.extending import intrinsic, models, overload, register_model
 
 # Both dtypes have as many lanes, so that ten classes fit one vector of either: one or two registers with AVX-512, two
 # or four with AVX2. More than one register in flight also hides the latency of an instruction behind the next.
@@ -25,9 +25,9 @@ LANES = {types.float32: 16, types.float64: 16}
 
 _ELEMENT = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
 _BITS = {types.float32: ir.IntType(32), types.float64: ir.IntType(64)}
-_MANTISSA_BITS = {types.float32: 23, types.float64: 52}
-_BIAS = {types.float32: 127, types.float64: 1023}
-_INT32 = ir.IntType(32)
+MANTISSA_BITS = {types.float32: 23, types.float64: 52}
+BIAS = {types.float32: 127, types.float64: 1023}
+INT32 = ir.IntType(32)
 
 # From this degree on a polynomial is evaluated in two chains.
 LONG_POLYNOMIAL = 6
@@ -80,40 +80,40 @@ def vector_of(array: types.Array) -> Vector:
 # ---- emitting LLVM's instructions
 
 
-def _llvm_type(number: types.Type) -> ir.Type:
+def llvm_type(number: types.Type) -> ir.Type:
     element = _ELEMENT[dtype_of(number)]
     return ir.VectorType(element, number.lanes) if isinstance(number, Vector) else element
 
 
-def _llvm_integers(number: types.Type) -> ir.Type:
+def llvm_integers(number: types.Type) -> ir.Type:
     element = _BITS[dtype_of(number)]
     return ir.VectorType(element, number.lanes) if isinstance(number, Vector) else element
 
 
-def _constant(kind: ir.Type, value: float) -> ir.Constant:
+def llvm_constant(kind: ir.Type, value: float) -> ir.Constant:
     return ir.Constant(kind, [value] * kind.count if isinstance(kind, ir.VectorType) else value)
 
 
-def _splat(builder, element, lanes):
+def splat(builder, element, lanes):
     undefined = ir.Constant(ir.VectorType(element.type, lanes), ir.Undefined)
-    first = builder.insert_element(undefined, element, ir.Constant(_INT32, 0))
-    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(_INT32, lanes), [0] * lanes))
+    first = builder.insert_element(undefined, element, ir.Constant(INT32, 0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(INT32, lanes), [0] * lanes))
 
 
-def _suffix(kind: ir.Type) -> str:
+def llvm_suffix(kind: ir.Type) -> str:
     if isinstance(kind, ir.VectorType):
-        return f"v{kind.count}{_suffix(kind.element)}"
+        return f"v{kind.count}{llvm_suffix(kind.element)}"
     return "f64" if isinstance(kind, ir.DoubleType) else "f32" if isinstance(kind, ir.FloatType) else f"i{kind.width}"
 
 
-def _call(builder, name: str, returned: ir.Type, arguments, **options):
+def call_llvm(builder, name: str, returned: ir.Type, arguments, **options):
     """Call one of LLVM's own functions by its full name."""
     signature = ir.FunctionType(returned, [argument.type for argument in arguments])
     function = cgutils.get_or_insert_function(builder.module, signature, name)
     return builder.call(function, arguments, **options)
 
 
-def _lanewise(name: str, arity: int, emit: Callable[..., Any]) -> Any:
+def lanewise(name: str, arity: int, emit: Callable[..., Any]) -> Any:
     """An intrinsic from `arity` numbers or vectors of one type to that type, by ``emit(builder, number, *values)``."""
 
     def typed(number: types.Type) -> tuple[Any, Callable[..., Any]]:
@@ -139,81 +139,17 @@ def _lanewise(name: str, arity: int, emit: Callable[..., Any]) -> Any:
 
 def _llvm_function(name: str) -> Callable[..., Any]:
     def emit(builder, number, *values):
-        kind = _llvm_type(number)
-        return _call(builder, f"llvm.{name}.{_suffix(kind)}", kind, values)
+        kind = llvm_type(number)
+        return call_llvm(builder, f"llvm.{name}.{llvm_suffix(kind)}", kind, values)
 
     return emit
 
 
 # ---- operations on a number or on every lane of a vector
 
-fabs = _lanewise("fabs", 1, _llvm_function("fabs"))
-fma = _lanewise("fma", 3, _llvm_function("fma"))
-copysign = _lanewise("copysign", 2, _llvm_function("copysign"))
-
-
-def _emit_power(builder, number, shifted):
-    """2**n, for a number whose lowest bits hold n + the exponent's bias: they are moved up to the exponent's place."""
-    dtype, integers, kind = dtype_of(number), _llvm_integers(number), _llvm_type(number)
-    bits = builder.bitcast(shifted, integers)
-    return builder.bitcast(builder.shl(bits, _constant(integers, _MANTISSA_BITS[dtype])), kind)
-
-
-power_of_low_bits = _lanewise("power_of_low_bits", 1, _emit_power)
-
-
-@intrinsic
-def power_halves_of_low_bits(typing_context, shifted):
-    """(2**h, 2**(n - h)) with h = n // 2, for a number whose lowest bits hold n + twice the exponent's bias."""
-
-    def codegen(context, builder, signature, arguments):
-        integers, kind = _llvm_integers(shifted), _llvm_type(shifted)
-        bits = builder.bitcast(arguments[0], integers)
-        half = builder.lshr(bits, _constant(integers, 1))
-        powers = [
-            _emit_power(builder, shifted, builder.bitcast(part, kind)) for part in (half, builder.sub(bits, half))
-        ]
-        return context.make_tuple(builder, signature.return_type, powers)
-
-    return types.UniTuple(shifted, 2)(shifted), codegen
-
-
-# 3/4 as bits: the mantissa that `split_exponent` gives lies in [3/4, 3/2).
-_THREE_QUARTERS_BITS = {types.float32: 0x3F400000, types.float64: 0x3FE8000000000000}
-
-
-@intrinsic
-def split_exponent(typing_context, x):
-    """(m, e) with x = m * 2**e, m in [3/4, 3/2), e whole, both in x's type; for normal x > 0."""
-    dtype = dtype_of(x)
-
-    def codegen(context, builder, signature, arguments):
-        integers, kind = _llvm_integers(x), _llvm_type(x)
-        mantissa, offset = _MANTISSA_BITS[dtype], _constant(integers, _THREE_QUARTERS_BITS[dtype])
-        above = builder.sub(builder.bitcast(arguments[0], integers), offset)
-        exponent = builder.ashr(above, _constant(integers, mantissa))
-        fraction = builder.add(builder.and_(above, _constant(integers, (1 << mantissa) - 1)), offset)
-        parts = [builder.bitcast(fraction, kind), builder.sitofp(exponent, kind)]
-        return context.make_tuple(builder, signature.return_type, parts)
-
-    return types.UniTuple(x, 2)(x), codegen
-
-
-@intrinsic
-def exponent_of(typing_context, x):
-    """(e, 2**(2 - e)) with `split_exponent`'s e; for normal x > 0. The power is normal, which 2**-e may not be."""
-    dtype = dtype_of(x)
-
-    def codegen(context, builder, signature, arguments):
-        integers, kind = _llvm_integers(x), _llvm_type(x)
-        mantissa = _constant(integers, _MANTISSA_BITS[dtype])
-        above = builder.sub(builder.bitcast(arguments[0], integers), _constant(integers, _THREE_QUARTERS_BITS[dtype]))
-        exponent = builder.ashr(above, mantissa)
-        power = builder.shl(builder.sub(_constant(integers, _BIAS[dtype] + 2), exponent), mantissa)
-        parts = [builder.sitofp(exponent, kind), builder.bitcast(power, kind)]
-        return context.make_tuple(builder, signature.return_type, parts)
-
-    return types.UniTuple(x, 2)(x), codegen
+fabs = lanewise("fabs", 1, _llvm_function("fabs"))
+fma = lanewise("fma", 3, _llvm_function("fma"))
+copysign = lanewise("copysign", 2, _llvm_function("copysign"))
 
 
 def polynomial(name: str, float32: tuple[float, ...], float64: tuple[float, ...]) -> Any:
@@ -224,13 +160,13 @@ def polynomial(name: str, float32: tuple[float, ...], float64: tuple[float, ...]
     coefficients = {types.float32: float32, types.float64: float64}
 
     def emit(builder, number, x):
-        kind = _llvm_type(number)
+        kind = llvm_type(number)
 
         def multiply_add(a, b, c):
-            return _call(builder, f"llvm.fma.{_suffix(kind)}", kind, (a, b, c))
+            return call_llvm(builder, f"llvm.fma.{llvm_suffix(kind)}", kind, (a, b, c))
 
         def horner(values, x):
-            *rest, result = (_constant(kind, value) for value in values)
+            *rest, result = (llvm_constant(kind, value) for value in values)
             for value in reversed(rest):
                 result = multiply_add(result, x, value)
             return result
@@ -242,10 +178,10 @@ def polynomial(name: str, float32: tuple[float, ...], float64: tuple[float, ...]
         # the work. The constant is added last, so that the sum's rounding stays the only one that counts.
         square = builder.fmul(x, x)
         return multiply_add(
-            multiply_add(horner(rest[1::2], square), x, horner(rest[::2], square)), x, _constant(kind, first)
+            multiply_add(horner(rest[1::2], square), x, horner(rest[::2], square)), x, llvm_constant(kind, first)
         )
 
-    return _lanewise(name, 1, emit)
+    return lanewise(name, 1, emit)
 
 
 # ---- constants and selection
@@ -262,7 +198,7 @@ def const(typing_context, like, value):
 
     def codegen(context, builder, signature, arguments):
         number = context.cast(builder, arguments[1], signature.args[1], dtype_of(like))
-        return _splat(builder, number, like.lanes) if isinstance(like, Vector) else number
+        return splat(builder, number, like.lanes) if isinstance(like, Vector) else number
 
     return like(like, value), codegen
 
@@ -284,7 +220,7 @@ def where(typing_context, condition, a, b):
 
 def _operator(symbol: Any, emit: Callable[..., Any]) -> None:
     """Give an operator to two vectors of one type, or to a vector and a number, which is broadcast."""
-    operation = _lanewise(symbol.__name__, 2, lambda builder, number, a, b: emit(builder)(a, b))
+    operation = lanewise(symbol.__name__, 2, lambda builder, number, a, b: emit(builder)(a, b))
 
     @overload(symbol)
     def _implement(a, b):
@@ -302,7 +238,7 @@ _operator(operator.sub, lambda builder: builder.fsub)
 _operator(operator.mul, lambda builder: builder.fmul)
 _operator(operator.truediv, lambda builder: builder.fdiv)
 
-_negative = _lanewise("neg", 1, lambda builder, number, x: builder.fneg(x))
+_negative = lanewise("neg", 1, lambda builder, number, x: builder.fneg(x))
 
 
 @overload(operator.neg)
@@ -351,96 +287,7 @@ _logical(operator.and_, "and_")
 _logical(operator.or_, "or_")
 
 
-# ---- memory
-
-
-def _pointer(context, builder, array_type, array, index, kind):
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index], inbounds=True), kind.as_pointer())
-
-
-def _first_lanes(builder, count, lanes):
-    """The mask of the first `count` lanes."""
-    limit = _splat(builder, builder.trunc(count, _INT32), lanes)
-    return builder.icmp_signed("<", ir.Constant(ir.VectorType(_INT32, lanes), list(range(lanes))), limit)
-
-
-@intrinsic
-def lanes_of(typing_context, array):
-    """The number of lanes that an array is read in."""
-    lanes = LANES[array.dtype]
-    return types.intp(array), lambda context, builder, signature, arguments: ir.Constant(ir.IntType(64), lanes)
-
-
-@intrinsic
-def zeros(typing_context, array):
-    """A vector of zeros of an array's dtype."""
-    vector = vector_of(array)
-    return vector(array), lambda context, builder, signature, arguments: _constant(_llvm_type(vector), 0.0)
-
-
-@intrinsic
-def load(typing_context, array, index):
-    """The lanes from `index` on of a contiguous array of one axis; they must exist."""
-    vector = vector_of(array)
-
-    def codegen(context, builder, signature, arguments):
-        pointer = _pointer(context, builder, signature.args[0], *arguments, _llvm_type(vector))
-        return builder.load(pointer, align=array.dtype.bitwidth // 8)
-
-    return vector(array, types.intp), codegen
-
-
-@intrinsic
-def store(typing_context, array, index, x):
-    """Write all lanes to the array, from `index` on."""
-
-    def codegen(context, builder, signature, arguments):
-        pointer = _pointer(context, builder, signature.args[0], arguments[0], arguments[1], _llvm_type(x))
-        builder.store(arguments[2], pointer, align=array.dtype.bitwidth // 8)
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, x), codegen
-
-
-@intrinsic
-def load_first(typing_context, array, index, count, fill):
-    """The first `count` lanes from `index` on, the others as in the vector `fill`; nothing beyond is read."""
-    vector = vector_of(array)
-
-    def codegen(context, builder, signature, arguments):
-        kind = _llvm_type(vector)
-        pointer = _pointer(context, builder, signature.args[0], arguments[0], arguments[1], kind)
-        mask = _first_lanes(builder, arguments[2], vector.lanes)
-        alignment = ir.Constant(_INT32, array.dtype.bitwidth // 8)
-        return _call(builder, f"llvm.masked.load.{_suffix(kind)}.p0", kind, (pointer, alignment, mask, arguments[3]))
-
-    return vector(array, types.intp, types.intp, vector), codegen
-
-
-@intrinsic
-def store_first(typing_context, array, index, count, x):
-    """Write the first `count` lanes to the array, from `index` on; nothing beyond is touched."""
-
-    def codegen(context, builder, signature, arguments):
-        kind = _llvm_type(x)
-        pointer = _pointer(context, builder, signature.args[0], arguments[0], arguments[1], kind)
-        mask = _first_lanes(builder, arguments[2], x.lanes)
-        alignment = ir.Constant(_INT32, array.dtype.bitwidth // 8)
-        _call(builder, f"llvm.masked.store.{_suffix(kind)}.p0", ir.VoidType(), (arguments[3], pointer, alignment, mask))
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, types.intp, x), codegen
-
-
-@intrinsic
-def keep_first(typing_context, x, count, other):
-    """x in the first `count` lanes, `other` in the rest."""
-
-    def codegen(context, builder, signature, arguments):
-        return builder.select(_first_lanes(builder, arguments[1], x.lanes), arguments[0], arguments[2])
-
-    return x(x, types.intp, x), codegen
+# ---- lanes
 
 
 @intrinsic
@@ -451,7 +298,7 @@ def lane_is(typing_context, like, index):
         # In the index's own width: cut to 32 bits a wild label could come out as a lane.
         wide = ir.VectorType(arguments[1].type, like.lanes)
         return builder.icmp_signed(
-            "==", ir.Constant(wide, list(range(like.lanes))), _splat(builder, arguments[1], like.lanes)
+            "==", ir.Constant(wide, list(range(like.lanes))), splat(builder, arguments[1], like.lanes)
         )
 
     return Mask(like.lanes)(like, index), codegen
@@ -468,48 +315,10 @@ def broadcast(typing_context, like, numbers):
         vectors = []
         for i, kind in enumerate(numbers):
             number = builder.extract_value(arguments[1], i)
-            vectors.append(_splat(builder, context.cast(builder, number, kind, like.dtype), like.lanes))
+            vectors.append(splat(builder, context.cast(builder, number, kind, like.dtype), like.lanes))
         return context.make_tuple(builder, signature.return_type, vectors)
 
     return returned(like, numbers), codegen
-
-
-# ---- reductions: halves are combined with halves, so the order, and with it the bits, is fixed
-
-
-def _rotation(width: int) -> Any:
-    """An intrinsic that moves every lane `width` places down, around the end."""
-
-    def rotate(typing_context, x):
-        def codegen(context, builder, signature, arguments):
-            order = [(lane + width) % x.lanes for lane in range(x.lanes)]
-            undefined = ir.Constant(_llvm_type(x), ir.Undefined)
-            return builder.shuffle_vector(arguments[0], undefined, ir.Constant(ir.VectorType(_INT32, x.lanes), order))
-
-        return x(x), codegen
-
-    rotate.__name__ = rotate.__qualname__ = f"rotate_{width}"
-    return intrinsic(rotate)
-
-
-_rotate_8, _rotate_4, _rotate_2, _rotate_1 = (_rotation(width) for width in (8, 4, 2, 1))
-
-
-@intrinsic
-def first_lane(typing_context, x):
-    """The number in lane 0."""
-    return x.dtype(x), lambda context, builder, signature, arguments: builder.extract_element(
-        arguments[0], ir.Constant(_INT32, 0)
-    )
-
-
-@register_jitable
-def horizontal_sum(x):
-    """The sum of all sixteen lanes."""
-    x = x + _rotate_8(x)
-    x = x + _rotate_4(x)
-    x = x + _rotate_2(x)
-    return first_lane(x + _rotate_1(x))
 
 
 @intrinsic
@@ -518,53 +327,9 @@ def widen(typing_context, x):
     wide = Vector(types.float64, x.lanes)
 
     def codegen(context, builder, signature, arguments):
-        return arguments[0] if x == wide else builder.fpext(arguments[0], _llvm_type(wide))
+        return arguments[0] if x == wide else builder.fpext(arguments[0], llvm_type(wide))
 
     return wide(x), codegen
-
-
-@register_jitable
-def horizontal_max(x):
-    """The largest of all sixteen lanes, NaN passed over unless it is in lane 0."""
-    x = _larger(x, _rotate_8(x))
-    x = _larger(x, _rotate_4(x))
-    x = _larger(x, _rotate_2(x))
-    return first_lane(_larger(x, _rotate_1(x)))
-
-
-@register_jitable
-def _larger(a, b):
-    return where(b > a, b, a)
-
-
-@register_jitable
-def horizontal_combine(combine, x, y):
-    """Combine all sixteen lanes of a value in two parts: ``combine(x, y, other_x, other_y) -> (x, y)``."""
-    x, y = combine(x, y, _rotate_8(x), _rotate_8(y))
-    x, y = combine(x, y, _rotate_4(x), _rotate_4(y))
-    x, y = combine(x, y, _rotate_2(x), _rotate_2(y))
-    x, y = combine(x, y, _rotate_1(x), _rotate_1(y))
-    return first_lane(x), first_lane(y)
-
-
-# ---- a loop's view of an array: full registers, and at the end what is left
-
-
-@register_jitable
-def load_until(array, index, stop, fill):
-    """The lanes from `index` on; those at `stop` and beyond are not read, but taken from the vector `fill`."""
-    if index + lanes_of(array) <= stop:
-        return load(array, index)
-    return load_first(array, index, stop - index, fill)
-
-
-@register_jitable
-def store_until(array, index, stop, x):
-    """Write the lanes to the array from `index` on; nothing at `stop` or beyond is touched."""
-    if index + lanes_of(array) <= stop:
-        store(array, index, x)
-    else:
-        store_first(array, index, stop - index, x)
 
 
 @intrinsic
@@ -573,7 +338,7 @@ def count_true(typing_context, mask):
 
     def codegen(context, builder, signature, arguments):
         bits = ir.IntType(mask.lanes)
-        count = _call(builder, f"llvm.ctpop.i{mask.lanes}", bits, [builder.bitcast(arguments[0], bits)])
+        count = call_llvm(builder, f"llvm.ctpop.i{mask.lanes}", bits, [builder.bitcast(arguments[0], bits)])
         return builder.zext(count, ir.IntType(64))
 
     return types.intp(mask), codegen

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from functools import cache
 
 from softgrad.kernels.cpu.launch import over_range
+from softgrad.kernels.cpu.memory import lanes_of, load_first, load_until, store_first, store_until, zeros
+from softgrad.kernels.cpu.reductions import horizontal_sum
 from softgrad.kernels.cpu.rows import (
     exponentials_of,
     first_of,
@@ -22,15 +24,6 @@ from softgrad.kernels.cpu.rows import (
     row_max,
     row_sum_of,
     scale_row,
-)
-from softgrad.kernels.cpu.simd import (
-    horizontal_sum,
-    lanes_of,
-    load_first,
-    load_until,
-    store_first,
-    store_until,
-    zeros,
 )
 from softgrad.kernels.formulas.logsumexp import log_softmax_gradient, log_sum, shifted_logit, softmax_gradient
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive

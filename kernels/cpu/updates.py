@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from softgrad.kernels.cpu.launch import over_range
-from softgrad.kernels.cpu.simd import broadcast, lanes_of, load_until, store_until, zeros
+from softgrad.kernels.cpu.memory import lanes_of, load_until, store_until, zeros
+from softgrad.kernels.cpu.simd import broadcast
 from softgrad.kernels.formulas.updates import sgd, sgd_momentum
 
 

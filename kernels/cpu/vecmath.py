@@ -13,18 +13,8 @@ import math
 
 from numba.extending import register_jitable
 
-from softgrad.kernels.cpu.simd import (
-    const,
-    copysign,
-    exponent_of,
-    fabs,
-    fma,
-    polynomial,
-    power_halves_of_low_bits,
-    power_of_low_bits,
-    split_exponent,
-    where,
-)
+from softgrad.kernels.cpu.exponents import exponent_of, power_halves_of_low_bits, power_of_low_bits, split_exponent
+from softgrad.kernels.cpu.simd import const, copysign, fabs, fma, polynomial, where
 
 # ---- constants; where there are two, they are for float32 and float64
 
