@@ -12,8 +12,9 @@ SGD, with momentum                      updates                       updates
 gather and scale                        primitives (fma)              gather
 ======================================  ============================  ==================
 
-Formulas are written over `formulas/primitives`. On the CPU those are `cpu/simd`, a vector type for Numba, and
-`cpu/vecmath`, the elementary functions over it. `formulas/activation_table` lists the activations. `cache` keeps the compiled code on disk.
+`formulas/activation_table` lists the activations. Formulas are written over `formulas/primitives`; on the CPU those
+are `cpu/simd`, a vector type for Numba, and `cpu/vecmath`, the elementary functions over it. `cache` keeps the compiled
+code on disk.
 
 `CONTRACT` is what a backend's folder exports: the same names with the same arguments, over arrays of that backend,
 contiguous, already checked, outputs last.

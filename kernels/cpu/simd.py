@@ -1,11 +1,10 @@
-"""A SIMD vector type for Numba: a register of lanes, with loads, stores, arithmetic, comparisons and reductions.
+"""A SIMD vector type for Numba: a register of lanes, with arithmetic, comparisons, selection and constants.
 
 `Vector(dtype, lanes)` maps to LLVM's ``<lanes x float>`` or ``<lanes x double>``; LLVM splits it over as many registers
 as the processor needs, so code over it is portable. `Mask(lanes)` is what comparisons give and `where` takes. Both
 support the operators that formulas use, so a formula written for a number compiles for a vector unchanged.
 
-The last elements of an array, fewer than the lanes, are loaded and stored under a mask by the same instructions as the
-rest: the result for an element does not depend on where it lies.
+`memory` loads and stores vectors, `reductions` makes numbers of them, `vecmath` has the elementary functions.
 """
 
 from __future__ import annotations
