@@ -46,7 +46,8 @@ def ulp_error(actual: np.ndarray, exact: np.ndarray, floor: Any = 0.0) -> np.nda
     `exact` holds float64 or mpmath numbers. Equal infinities and NaN beside NaN have error 0; an exact value
     beyond the dtype's range is infinity.
     """
-    high = exact.astype(np.float64)
+    with np.errstate(over="ignore"):
+        high = exact.astype(np.float64)
     low = np.zeros(exact.shape)
     if exact.dtype == object:  # what float64 does not hold of an exact value, for results that are float64
         finite = np.isfinite(high)
