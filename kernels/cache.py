@@ -57,7 +57,7 @@ def _sources_digest() -> str | None:
     return digest.hexdigest()[:24]
 
 
-# Taken when the kernels are imported: a source edited later in a long session is not what this process runs.
+# Taken when the kernels are imported: a source edited later is not what this process runs.
 SOURCES_DIGEST = _sources_digest()
 
 
