@@ -69,8 +69,7 @@ def compute_dtype(dtype: Any) -> Any:
 
 def contiguous(backend: Backend, array: Any, dtype: Any) -> Any:
     """The array, or a copy, C-contiguous, aligned and of that dtype."""
-    flags = array.flags
-    if flags.c_contiguous and array.dtype == dtype and getattr(flags, "aligned", True):
+    if array.dtype == dtype and is_clean(array):
         return array
     return backend.xp.require(array, dtype, ["C", "A"]) if backend.xp is np else array.astype(dtype, order="C")
 
@@ -127,7 +126,6 @@ def into(
     reads: Iterable[Any],
     write: Callable[[Any], None],
     *,
-    name: str = "out",
     in_place: bool = True,
 ) -> Any:
     """Have `write(target)` fill a contiguous array of the compute dtype, and return the result the caller asked for.
@@ -141,7 +139,7 @@ def into(
         target = backend.xp.empty(shape, working)
         write(target)
         return target if working == dtype else convert(target, dtype)
-    check_out(backend, out, shape, dtype, name)
+    check_out(backend, out, shape, dtype)
     if working == dtype and is_clean(out) and not any(_collide(backend, out, array, in_place) for array in reads):
         write(out)
         return out

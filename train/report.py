@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -56,9 +56,8 @@ class JsonReporter:
             config=run.trainer.config.to_json(),
         )
 
-    @contextmanager
-    def progress(self, run: Run) -> Iterator[OnBatch | None]:
-        yield None
+    def progress(self, run: Run) -> Any:
+        return nullcontext(None)
 
     def epoch(self, record: EpochRecord, run: Run) -> None:
         print_json(event="epoch", **record.to_json())
@@ -87,7 +86,7 @@ class QuietReporter:
         self._note(run)
 
     def progress(self, run: Run) -> Any:
-        return JsonReporter().progress(run)
+        return nullcontext(None)
 
     def epoch(self, record: EpochRecord, run: Run) -> None: ...
 

@@ -7,7 +7,8 @@ from typing import Any
 from llvmlite import ir
 from numba.extending import intrinsic, register_jitable
 
-from softgrad.kernels.cpu.simd import INT32, llvm_type, where
+from softgrad.kernels.cpu.simd import INT32, llvm_type
+from softgrad.kernels.formulas.logsumexp import larger
 
 
 def _rotation(width: int) -> Any:
@@ -48,15 +49,10 @@ def horizontal_sum(x):
 @register_jitable
 def horizontal_max(x):
     """The largest of all sixteen lanes, NaN passed over unless it is in lane 0."""
-    x = _larger(x, _rotate_8(x))
-    x = _larger(x, _rotate_4(x))
-    x = _larger(x, _rotate_2(x))
-    return first_lane(_larger(x, _rotate_1(x)))
-
-
-@register_jitable
-def _larger(a, b):
-    return where(b > a, b, a)
+    x = larger(x, _rotate_8(x))
+    x = larger(x, _rotate_4(x))
+    x = larger(x, _rotate_2(x))
+    return first_lane(larger(x, _rotate_1(x)))
 
 
 @register_jitable

@@ -76,10 +76,8 @@ def _log_softmax_kernel(shift: Callable[..., object]) -> Callable[..., None]:
     return over_range(loop, f"log_softmax.{shift.__name__}")
 
 
-_exponentials, _sum_exponentials = (
-    register_exponentials_of(infinite_shift),
-    exponentials_of(infinite_shift, store=False),
-)
+_exponentials = register_exponentials_of(infinite_shift)
+_sum_exponentials = exponentials_of(infinite_shift, store=False)
 _dot = row_sum_of(product)
 _sum = row_sum_of(first_of)
 
