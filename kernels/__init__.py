@@ -27,8 +27,8 @@ from types import MappingProxyType
 
 CONTRACT: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "activation_forward": ("activation", "x", "parameters", "out"),
-        "activation_backward": ("activation", "grad", "saved", "parameters", "out"),
+        "activation_forward": ("activation",),
+        "activation_backward": ("activation",),
         "bias_activation_forward": (
             "activation", "product", "bias", "parameters", "preactivation", "out",
         ),

@@ -6,8 +6,12 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from numpy import empty, ndarray
+
 from softgrad.kernels.formulas.activation_table import ACTIVATIONS, Activation
 from softgrad.ops.arguments import (
+    KERNEL_DTYPES,
+    alike,
     check_dtype,
     check_number,
     check_shape,
@@ -15,8 +19,10 @@ from softgrad.ops.arguments import (
     contiguous,
     float_array,
     into,
+    is_ready,
+    ready_out,
 )
-from softgrad.ops.backend import backend_of
+from softgrad.ops.backend import CPU, backend_of
 
 
 def find_activation(name: str) -> Activation:
@@ -34,7 +40,7 @@ def find_activation(name: str) -> Activation:
 
 
 def parameter_values(row: Activation, given: Mapping[str, Any], dtype: Any) -> tuple[Any, ...]:
-    """The row's parameters in order, as numbers of the dtype the kernel computes in, checked."""
+    """The row's parameters in order, checked to be numbers of the dtype the kernel computes in."""
     if not row.parameters and not given:
         return ()
     unknown = [name for name in given if name not in row.parameters]
@@ -58,14 +64,23 @@ def no_backward(row: Activation) -> ValueError:
 
 
 def _forward(row: Activation) -> Callable[..., Any]:
+    defaults = tuple(row.parameters.values())
+    cpu_forward = CPU.kernels.activation_forward(row)
+
     def op(x: Any, /, *, out: Any = None, **parameters: Any) -> Any:
+        # `is_ready(x)`, written out: a call of it would cost more than relu over 300 numbers.
+        if not parameters and type(x) is ndarray and x.dtype in KERNEL_DTYPES and x.flags.carray:
+            target = empty(x.shape, x.dtype) if out is None else ready_out(out, x)
+            if target is not None:
+                cpu_forward(x, defaults, target)
+                return target
         backend = backend_of(x=x, out=out)
         x = float_array(backend, x, "x")
         dtype = compute_dtype(x.dtype)
         values = parameter_values(row, parameters, dtype)
         clean = contiguous(backend, x, dtype)
-        forward = backend.kernels.activation_forward
-        return into(backend, out, x.shape, x.dtype, (clean,), lambda target: forward(row, clean, values, target))
+        forward = backend.kernels.activation_forward(row)
+        return into(backend, out, x.shape, x.dtype, (clean,), lambda target: forward(clean, values, target))
 
     _describe(op, row.name, row, ("x",), _FORWARD_DOC)
     return op
@@ -73,10 +88,17 @@ def _forward(row: Activation) -> Callable[..., Any]:
 
 def _backward(row: Activation) -> Callable[..., Any]:
     saved_name = "x" if row.saved == "input" else "y"
+    defaults = tuple(row.parameters.values())
+    cpu_backward = CPU.kernels.activation_backward(row) if row.backward else None
 
     def op(grad: Any, saved: Any, /, *, out: Any = None, **parameters: Any) -> Any:
-        if row.backward is None:
+        if cpu_backward is None:
             raise no_backward(row)
+        if not parameters and is_ready(grad) and is_ready(saved) and alike(grad, saved):
+            target = empty(grad.shape, grad.dtype) if out is None else ready_out(out, grad, saved)
+            if target is not None:
+                cpu_backward(grad, saved, defaults, target)
+                return target
         backend = backend_of(**{"grad": grad, saved_name: saved, "out": out})
         grad = float_array(backend, grad, "grad")
         saved = float_array(backend, saved, saved_name)
@@ -85,10 +107,10 @@ def _backward(row: Activation) -> Callable[..., Any]:
         dtype = compute_dtype(grad.dtype)
         values = parameter_values(row, parameters, dtype)
         clean_grad, clean_saved = contiguous(backend, grad, dtype), contiguous(backend, saved, dtype)
-        backward = backend.kernels.activation_backward
+        backward = backend.kernels.activation_backward(row)
 
         def write(target: Any) -> None:
-            backward(row, clean_grad, clean_saved, values, target)
+            backward(clean_grad, clean_saved, values, target)
 
         return into(backend, out, grad.shape, grad.dtype, (clean_grad, clean_saved), write)
 

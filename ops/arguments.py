@@ -14,12 +14,48 @@ from typing import Any
 
 import numpy as np
 
-from softgrad.ops.backend import Backend
+from softgrad.ops.backend import CPU, Backend
 
 FLOAT16 = np.dtype(np.float16)
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
+INT64 = np.dtype(np.int64)
 KERNEL_DTYPES = frozenset({FLOAT32, FLOAT64})
+LARGEST = {dtype: float(np.finfo(dtype).max) for dtype in KERNEL_DTYPES}
+
+
+def is_ready(array: Any) -> bool:
+    """Can a CPU kernel take the array as it is? Most can be, and are then spared all that follows in this file."""
+    return type(array) is CPU.array_type and array.dtype in KERNEL_DTYPES and array.flags.carray
+
+
+def ready_out(out: Any, x: Any, y: Any = None) -> Any:
+    """Where a result like the ready array `x` can be written at once, a new array or `out`; None if it cannot.
+
+    `x` and `y` are what the kernel reads while it writes.
+    """
+    if out is None:
+        return np.empty(x.shape, x.dtype)
+    if not (is_ready(out) and alike(out, x)):
+        return None
+    return out if _apart(out, x) and (y is None or _apart(out, y)) else None
+
+
+def is_ready_index(array: Any, shape: tuple[int, ...]) -> bool:
+    """Can a CPU kernel take the array as its indices or labels, of that shape, as it is?"""
+    return (  # type: ignore[no-any-return]
+        type(array) is CPU.array_type and array.dtype == INT64 and array.shape == shape and array.flags.carray
+    )
+
+
+def alike(a: Any, b: Any) -> bool:
+    """Have the two arrays the same shape and dtype?"""
+    return a.shape == b.shape and a.dtype == b.dtype  # type: ignore[no-any-return]
+
+
+def _apart(out: Any, array: Any) -> bool:
+    """Are the two the same array, or arrays with no memory in common?"""
+    return out is array or (out.base is None and array.base is None) or not np.may_share_memory(out, array)
 
 
 def float_array(backend: Backend, value: Any, name: str) -> Any:
@@ -54,7 +90,7 @@ def integer_array(backend: Backend, value: Any, name: str) -> Any:
         array = array.astype(np.int64)  # an empty list has no dtype of its own
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must be an array of integers; got {array.dtype}")
-    return contiguous(backend, array, np.dtype(np.int64))
+    return contiguous(backend, array, INT64)
 
 
 def is_array(backend: Backend, value: Any) -> bool:
@@ -98,8 +134,8 @@ def check_out(backend: Backend, out: Any, shape: tuple[int, ...], dtype: Any, na
         raise ValueError(f"{name} is read-only; pass an array that can be written to")
 
 
-def check_number(value: Any, name: str, *, minimum: float = -math.inf, dtype: Any = FLOAT64) -> Any:
-    """`value` as a finite number of that dtype, not below `minimum`.
+def check_number(value: Any, name: str, *, minimum: float = -math.inf, dtype: Any = FLOAT64) -> float:
+    """`value` as a finite number of that dtype, float32 or float64, not below `minimum`.
 
     Raises
     ------
@@ -108,14 +144,13 @@ def check_number(value: Any, name: str, *, minimum: float = -math.inf, dtype: An
     ValueError
         If it is not finite in that dtype, or below `minimum`.
     """
-    if not isinstance(value, Real):
+    if type(value) is not float and not isinstance(value, Real):
         raise TypeError(f"{name} must be a number; got {type(value).__name__}")
-    with np.errstate(over="ignore"):
-        number = dtype.type(value)
-    if not np.isfinite(number) or float(value) < minimum:
+    largest = LARGEST[dtype]
+    if not (minimum <= value <= largest and value >= -largest):
         bound = "" if minimum == -math.inf else f" not below {minimum:g}"
         raise ValueError(f"{name} must be a finite {dtype} number{bound}; got {value}")
-    return number
+    return float(dtype.type(value))
 
 
 def into(

@@ -45,6 +45,9 @@ class Backend:
 
 CPU = Backend("cpu", np, np.ndarray, cpu)
 
+# Types of the usual arguments, of which nothing more has to be asked.
+NEVER_ON_GPU = frozenset({np.ndarray, type(None), list, tuple})
+
 GPU_NEEDS = "the GPU backend needs softgrad[cuda12] or softgrad[cuda13], and an NVIDIA GPU with its driver"
 
 
@@ -93,7 +96,7 @@ def backend_of(**arrays: Any) -> Backend:
     BackendUnavailableError
         If there is a CuPy array and the GPU backend cannot run here.
     """
-    on_gpu = [name for name, array in arrays.items() if _is_cupy(array)]
+    on_gpu = [name for name, array in arrays.items() if type(array) not in NEVER_ON_GPU and _is_cupy(array)]
     if not on_gpu:
         return CPU
     on_cpu = [name for name, array in arrays.items() if isinstance(array, np.ndarray)]

@@ -171,7 +171,7 @@ def gather_scale(
     dtype = np.dtype(dtype).newbyteorder("=")
     if dtype not in KERNEL_DTYPES:
         raise TypeError(f"dtype must be float32 or float64; got {dtype}")
-    scale, shift = check_number(scale, "scale", dtype=dtype), check_number(shift, "shift", dtype=dtype)
+    scale, shift = (check_number(value, name, dtype=dtype) for value, name in ((scale, "scale"), (shift, "shift")))
     clean = contiguous(backend, x, compute_dtype(x.dtype.newbyteorder("=")))
 
     def write(target: Any) -> None:

@@ -13,6 +13,8 @@ from softgrad.ops.arguments import (
     float_array,
     integer_array,
     into,
+    is_ready,
+    is_ready_index,
 )
 from softgrad.ops.backend import Backend, backend_of
 
@@ -120,6 +122,10 @@ def _checked(backend: Backend, logits: Any, targets: Any, reduction: str, valida
     """Clean logits and labels, and the dtype of the results."""
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)}; got {reduction!r}")
+    if is_ready(logits) and logits.ndim == 2 and logits.shape[1] and is_ready_index(targets, logits.shape[:1]):
+        if validate:
+            check_labels(backend, targets, logits.shape[1], given=targets)
+        return logits, targets, logits.dtype
     logits = float_array(backend, logits, "logits")
     if logits.ndim != 2:
         raise ValueError(f"logits must have shape (N, C), a row for each label; got shape {logits.shape}")
@@ -155,5 +161,6 @@ def _losses_buffer(backend: Backend, logits: Any, reduction: str) -> Any:
 def _reduced(total: float, losses: Any, dtype: Any, reduction: str, rows: int) -> Any:
     if reduction == "none":
         return losses if losses.dtype == dtype else convert(losses, dtype)
-    with np.errstate(over="ignore"):
-        return dtype.type(total / max(rows, 1) if reduction == "mean" else total)
+    loss = total / max(rows, 1) if reduction == "mean" else total
+    fits = abs(loss) < 6e4  # in float16 even; what overflows a dtype becomes infinity without a warning
+    return dtype.type(loss) if fits else convert(np.float64(loss), dtype)

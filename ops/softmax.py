@@ -9,8 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from softgrad.ops.arguments import check_dtype, check_shape, compute_dtype, contiguous, float_array, into
-from softgrad.ops.backend import Backend, backend_of
+from softgrad.ops.arguments import (
+    alike,
+    check_dtype,
+    check_shape,
+    compute_dtype,
+    contiguous,
+    float_array,
+    into,
+    is_ready,
+    ready_out,
+)
+from softgrad.ops.backend import CPU, Backend, backend_of
+
+# The defaults. An op knows by identity that an option was left alone, before it has looked at any value.
+LAST = -1
+ONE = 1.0
 
 Axis = int | tuple[int, ...] | None
 
@@ -57,21 +71,25 @@ def _normalised(axis: Axis, shape: tuple[int, ...]) -> tuple[int, ...]:
         ) from None
 
 
-def _temperature(value: Any, dtype: Any) -> Any:
-    """The temperature as a number of the dtype; 0 and infinity are allowed, they are exact limits."""
+def _temperature(value: Any) -> float:
+    """The temperature as a number; 0 and infinity are allowed, they are exact limits."""
     if not isinstance(value, Real):
         raise TypeError(f"temperature must be a number; got {type(value).__name__}")
     if not float(value) >= 0:
         raise ValueError(f"temperature must be 0 or above; got {value}")
-    with np.errstate(over="ignore"):
-        return dtype.type(value)
+    return float(value)
 
 
 def _forward(kernel: str, x: Any, axis: Axis, temperature: Any, out: Any) -> Any:
+    if axis is LAST and temperature is ONE and is_ready(x) and x.ndim == 2:
+        target = ready_out(out, x)
+        if target is not None:
+            getattr(CPU.kernels, kernel)(x, temperature, target)
+            return target
     backend = backend_of(x=x, out=out)
     x = float_array(backend, x, "x")
     dtype = compute_dtype(x.dtype)
-    temperature = _temperature(temperature, dtype)
+    temperature = _temperature(temperature)
     rows = Rows(x.shape, axis)
     matrix = rows.matrix(backend, x, dtype)
     run = getattr(backend.kernels, kernel)
@@ -84,6 +102,11 @@ def _forward(kernel: str, x: Any, axis: Axis, temperature: Any, out: Any) -> Any
 
 
 def _backward(kernel: str, grad: Any, y: Any, axis: Axis, temperature: Any, out: Any) -> Any:
+    if axis is LAST and temperature is ONE and is_ready(grad) and is_ready(y) and grad.ndim == 2:
+        target = ready_out(out, grad, y) if alike(grad, y) else None
+        if target is not None:
+            getattr(CPU.kernels, kernel)(grad, y, temperature, target)
+            return target
     backend = backend_of(grad=grad, y=y, out=out)
     grad = float_array(backend, grad, "grad")
     y = float_array(backend, y, "y")
@@ -91,7 +114,7 @@ def _backward(kernel: str, grad: Any, y: Any, axis: Axis, temperature: Any, out:
     check_dtype(grad, y.dtype, "grad", "as y is")
     dtype = compute_dtype(grad.dtype)
     # At temperature 0 the output is constant between ties: its gradient is 0, which is the kernel's at infinity.
-    temperature = _temperature(temperature, dtype) or dtype.type(math.inf)
+    temperature = _temperature(temperature) or math.inf
     rows = Rows(grad.shape, axis)
     grad_matrix, y_matrix = rows.matrix(backend, grad, dtype), rows.matrix(backend, y, dtype)
     run = getattr(backend.kernels, kernel)
@@ -103,7 +126,7 @@ def _backward(kernel: str, grad: Any, y: Any, axis: Axis, temperature: Any, out:
     return into(backend, out, grad.shape, grad.dtype, (grad_matrix, y_matrix), write)
 
 
-def softmax(x: Any, /, *, axis: Axis = -1, temperature: float = 1.0, out: Any = None) -> Any:
+def softmax(x: Any, /, *, axis: Axis = LAST, temperature: float = ONE, out: Any = None) -> Any:
     """exp(x / T) / sum(exp(x / T)), the probabilities of logits x at temperature T.
 
     Parameters
@@ -142,7 +165,7 @@ def softmax(x: Any, /, *, axis: Axis = -1, temperature: float = 1.0, out: Any = 
     return _forward("softmax_forward", x, axis, temperature, out)
 
 
-def log_softmax(x: Any, /, *, axis: Axis = -1, temperature: float = 1.0, out: Any = None) -> Any:
+def log_softmax(x: Any, /, *, axis: Axis = LAST, temperature: float = ONE, out: Any = None) -> Any:
     """x / T - log(sum(exp(x / T))), the logarithm of `softmax` without its underflow.
 
     Parameters, results and errors are those of `softmax`; where that is 0, this is -inf only if the logit is,
@@ -157,7 +180,7 @@ def log_softmax(x: Any, /, *, axis: Axis = -1, temperature: float = 1.0, out: An
     return _forward("log_softmax_forward", x, axis, temperature, out)
 
 
-def logsumexp(x: Any, /, *, axis: Axis = -1, keepdims: bool = False, out: Any = None) -> Any:
+def logsumexp(x: Any, /, *, axis: Axis = LAST, keepdims: bool = False, out: Any = None) -> Any:
     """log(sum(exp(x))), without overflow.
 
     Parameters
@@ -190,6 +213,10 @@ def logsumexp(x: Any, /, *, axis: Axis = -1, keepdims: bool = False, out: Any = 
     >>> float(ops.logsumexp([1000.0, 1000.0]))
     1000.6931471805599
     """
+    if axis is LAST and out is None and not keepdims and is_ready(x) and x.ndim == 2 and x.shape[1]:
+        sums = np.empty(x.shape[0], x.dtype)
+        CPU.kernels.logsumexp_forward(x, sums)
+        return sums
     backend = backend_of(x=x, out=out)
     x = float_array(backend, x, "x")
     rows = Rows(x.shape, axis)
@@ -206,7 +233,7 @@ def logsumexp(x: Any, /, *, axis: Axis = -1, keepdims: bool = False, out: Any = 
     return result[()] if out is None else result  # a sum over everything is a number, as in NumPy
 
 
-def softmax_backward(grad: Any, y: Any, /, *, axis: Axis = -1, temperature: float = 1.0, out: Any = None) -> Any:
+def softmax_backward(grad: Any, y: Any, /, *, axis: Axis = LAST, temperature: float = ONE, out: Any = None) -> Any:
     """The gradient through `softmax`: y_j (grad_j - sum_i grad_i y_i) / T.
 
     Parameters
@@ -237,7 +264,7 @@ def softmax_backward(grad: Any, y: Any, /, *, axis: Axis = -1, temperature: floa
     return _backward("softmax_backward", grad, y, axis, temperature, out)
 
 
-def log_softmax_backward(grad: Any, y: Any, /, *, axis: Axis = -1, temperature: float = 1.0, out: Any = None) -> Any:
+def log_softmax_backward(grad: Any, y: Any, /, *, axis: Axis = LAST, temperature: float = ONE, out: Any = None) -> Any:
     """The gradient through `log_softmax`: (grad_j - exp(y_j) sum_i grad_i) / T.
 
     `y` is the output of `log_softmax`; parameters, results and errors are otherwise those of `softmax_backward`.

@@ -36,7 +36,7 @@ def run(name):
     if name == "softmax":
         cpu.softmax_forward(x, 1.0, out)
     else:
-        cpu.activation_forward(ACTIVATIONS[name], x, (), out)
+        cpu.activation_forward(ACTIVATIONS[name])(x, (), out)
     return out.ravel().tolist()
 
 print(json.dumps({name: run(name) for name in sys.argv[2:]}))

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numba
 import pytest
 
+from softgrad.kernels.cpu.launch import Kernel
 from softgrad.kernels.cpu.threads import PARALLEL_THRESHOLD, thread_count
 
 # 517 rows of 130: twice the parallel threshold, and divisible by no number of threads or block of rows or columns.
@@ -19,6 +20,7 @@ import hashlib, json, sys
 import numpy as np
 import numba
 from softgrad import ops
+from softgrad.kernels.cpu.launch import Kernel
 from softgrad.kernels.cpu.threads import threading_layer
 
 rng = np.random.default_rng(0)
@@ -119,5 +121,12 @@ def restored_threads() -> Iterator[None]:
 def test_number_of_threads_is_the_users() -> None:
     for threads in range(1, numba.config.NUMBA_NUM_THREADS + 1):
         numba.set_num_threads(threads)
-        assert thread_count(PARALLEL_THRESHOLD) == threads
-        assert thread_count(PARALLEL_THRESHOLD - 1) == 1
+        assert thread_count() == threads
+
+
+def test_small_work_wakes_no_threads() -> None:
+    calls: list[tuple[str, int]] = []
+    kernel = Kernel(lambda size: calls.append(("serial", size)), lambda size: calls.append(("shared", size)))
+    kernel(7, PARALLEL_THRESHOLD - 1)
+    kernel(8, PARALLEL_THRESHOLD)
+    assert calls == [("serial", 7), ("shared", 8)]

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-from softgrad.kernels.cpu.launch import over_range
+from softgrad.kernels.cpu.launch import PARALLEL_THRESHOLD, flat, over_range
 from softgrad.kernels.cpu.memory import lanes_of, load_until, store_until, zeros
 from softgrad.kernels.cpu.simd import broadcast
 from softgrad.kernels.formulas.activation_table import Activation
 
 
 @cache
-def _forward_kernel(activation: Activation) -> Callable[..., None]:
+def activation_forward(activation: Activation) -> Callable[..., None]:
+    """Build ``forward(x, parameters, out)``: out = f(x), both of one size and contiguous. `out` may be x."""
     formula = activation.forward
 
     def loop(start, stop, x, out, *parameters):
@@ -21,11 +22,23 @@ def _forward_kernel(activation: Activation) -> Callable[..., None]:
         for i in range(start, stop, lanes_of(x)):
             store_until(out, i, stop, formula(load_until(x, i, stop, fill), *values))
 
-    return over_range(loop, f"activation_forward.{activation.name}")
+    serial, shared = over_range(loop, f"activation_forward.{activation.name}")
+
+    def forward(x, parameters, out):
+        if x.ndim != 1:
+            x, out = flat(x), flat(out)
+        size = x.size
+        if size < PARALLEL_THRESHOLD:
+            serial(size, x, out, *parameters)
+        else:
+            shared(size, x, out, *parameters)
+
+    return forward
 
 
 @cache
-def _backward_kernel(activation: Activation) -> Callable[..., None]:
+def activation_backward(activation: Activation) -> Callable[..., None]:
+    """Build ``backward(grad, saved, parameters, out)``: out = grad f'(saved). `out` may be grad or saved."""
     formula = activation.backward
 
     def loop(start, stop, grad, saved, out, *parameters):
@@ -36,16 +49,15 @@ def _backward_kernel(activation: Activation) -> Callable[..., None]:
             s = load_until(saved, i, stop, fill)
             store_until(out, i, stop, formula(g, s, *values))
 
-    return over_range(loop, f"activation_backward.{activation.name}")
+    serial, shared = over_range(loop, f"activation_backward.{activation.name}")
 
+    def backward(grad, saved, parameters, out):
+        if grad.ndim != 1:
+            grad, saved, out = flat(grad), flat(saved), flat(out)
+        size = grad.size
+        if size < PARALLEL_THRESHOLD:
+            serial(size, grad, saved, out, *parameters)
+        else:
+            shared(size, grad, saved, out, *parameters)
 
-def activation_forward(activation, x, parameters, out):
-    """out = f(x); all of one size, contiguous. `out` may be x."""
-    _forward_kernel(activation)(x.size, x.size, x.reshape(-1), out.reshape(-1), *parameters)
-
-
-def activation_backward(activation, grad, saved, parameters, out):
-    """out = grad f'(saved); all of one size, contiguous. `out` may be grad or saved."""
-    _backward_kernel(activation)(
-        grad.size, grad.size, grad.reshape(-1), saved.reshape(-1), out.reshape(-1), *parameters
-    )
+    return backward

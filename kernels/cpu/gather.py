@@ -7,6 +7,7 @@ from softgrad.kernels.formulas.primitives import const, fma
 
 
 def _gather_rows(start, stop, x, indices, scale, shift, out):
+    scale, shift = out.dtype.type(scale), out.dtype.type(shift)
     for r in range(start, stop):
         source, target = x[indices[r]], out[r]
         for j in range(target.size):

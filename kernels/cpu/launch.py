@@ -14,7 +14,7 @@ says `fma`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit, prange
@@ -22,9 +22,7 @@ from numba.extending import register_jitable
 
 import softgrad.kernels.cpu.primitives  # noqa: F401  (registers the overloads that formulas call)
 from softgrad.kernels.cache import enable_cache
-from softgrad.kernels.cpu.threads import parallel_entry, thread_count
-
-Kernel = Callable[..., Any]
+from softgrad.kernels.cpu.threads import PARALLEL_THRESHOLD, parallel_entry, thread_count
 
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
@@ -32,8 +30,22 @@ OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 BLOCK_ROWS = 16
 
 
-def over_range(loop: Kernel, name: str | None = None) -> Kernel:
-    """Compile ``loop(start, stop, *arguments)`` into ``kernel(size, work, *arguments)``.
+class Kernel(NamedTuple):
+    """A loop compiled twice: ``serial(size, *arguments)`` for one thread, ``shared(size, *arguments)`` for several."""
+
+    serial: Callable[..., None]
+    shared: Callable[..., None]
+
+    def __call__(self, size: int, work: int, *arguments: Any) -> None:
+        """Run the loop over [0, size); `work` is the number of elements touched."""
+        if work < PARALLEL_THRESHOLD:
+            self.serial(size, *arguments)
+        else:
+            self.shared(size, *arguments)
+
+
+def over_range(loop: Callable[..., Any], name: str | None = None) -> Kernel:
+    """Compile ``loop(start, stop, *arguments)`` into a kernel that runs [0, size), in one piece or one a thread.
 
     `name` must tell loops apart that share their source and differ in what they close over.
     """
@@ -48,18 +60,18 @@ def over_range(loop: Kernel, name: str | None = None) -> Kernel:
 
     in_one, in_chunks = _compile(run, loop), _compile(run_parallel, loop, parallel=True)
 
-    def kernel(size: int, work: int, *arguments: Any) -> None:
-        chunks = min(thread_count(work), size)
+    def shared(size: int, *arguments: Any) -> None:
+        chunks = min(thread_count(), size)
         if chunks <= 1:
             in_one(size, *arguments)
         else:
             with parallel_entry():
                 in_chunks(chunks, size, *arguments)
 
-    return kernel
+    return Kernel(in_one, shared)
 
 
-def sum_over_blocks(loop: Kernel) -> Kernel:
+def sum_over_blocks(loop: Callable[..., Any]) -> Callable[..., Any]:
     """Compile ``loop(start, stop, scratch, *arguments) -> float`` into ``kernel(rows, work, *arguments)``, their sum.
 
     The loop is called for `BLOCK_ROWS` rows at a time and the results are added in order, in float64. `scratch` has
@@ -91,7 +103,7 @@ def sum_over_blocks(loop: Kernel) -> Kernel:
     in_one, in_chunks = _compile(run, loop), _compile(run_parallel, loop, parallel=True)
 
     def kernel(rows: int, work: int, *arguments: Any) -> Any:
-        chunks = min(thread_count(work), -(-rows // BLOCK_ROWS))
+        chunks = 1 if work < PARALLEL_THRESHOLD else min(thread_count(), -(-rows // BLOCK_ROWS))
         if chunks <= 1:
             return in_one(rows, *arguments)
         with parallel_entry():
@@ -100,17 +112,22 @@ def sum_over_blocks(loop: Kernel) -> Kernel:
     return kernel
 
 
-def serial(function: Kernel) -> Kernel:
+def flat(array: Any) -> Any:
+    """A contiguous array with one axis, in which elementwise kernels take theirs."""
+    return array if array.ndim == 1 else array.reshape(-1)
+
+
+def serial(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function that is quicker than waking threads whatever its size."""
     return enable_cache(njit(**OPTIONS)(function))
 
 
-def _named(loop: Kernel, name: str | None) -> Kernel:
+def _named(loop: Callable[..., Any], name: str | None) -> Callable[..., Any]:
     loop.__qualname__ = name or loop.__qualname__
     return register_jitable(loop)
 
 
-def _compile(run: Kernel, loop: Kernel, *, parallel: bool = False) -> Kernel:
+def _compile(run: Callable[..., Any], loop: Callable[..., Any], *, parallel: bool = False) -> Callable[..., Any]:
     # The linker knows compiled functions by their qualified names. Two kernels that were compiled in two
     # processes and are loaded from the cache by a third must not share one.
     run.__qualname__ = f"{run.__name__}.{loop.__module__}.{loop.__qualname__}"

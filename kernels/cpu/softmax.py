@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cache
 
 from softgrad.kernels.cpu.launch import over_range
 from softgrad.kernels.cpu.memory import lanes_of, load_first, load_until, store_first, store_until, zeros
@@ -29,7 +28,6 @@ from softgrad.kernels.formulas.logsumexp import log_softmax_gradient, log_sum, s
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive
 
 
-@cache
 def _softmax_kernel(shift: Callable[..., object]) -> Callable[..., None]:
     exponentials, store_exponentials = register_exponentials_of(shift), exponentials_of(shift, store=True)
 
@@ -51,7 +49,6 @@ def _softmax_kernel(shift: Callable[..., object]) -> Callable[..., None]:
     return over_range(loop, f"softmax.{shift.__name__}")
 
 
-@cache
 def _log_softmax_kernel(shift: Callable[..., object]) -> Callable[..., None]:
     exponentials, sum_exponentials = register_exponentials_of(shift), exponentials_of(shift, store=False)
 
@@ -126,6 +123,8 @@ def _log_softmax_backward_rows(start, stop, grad, y, temperature, out):
             store_until(out, i, end, log_softmax_gradient(g, exp_nonpositive(log_p), grad_sum, t))
 
 
+_softmax, _softmax_at_temperature = _softmax_kernel(plain_shift), _softmax_kernel(shifted_logit)
+_log_softmax, _log_softmax_at_temperature = _log_softmax_kernel(plain_shift), _log_softmax_kernel(shifted_logit)
 _logsumexp = over_range(_logsumexp_rows)
 _softmax_backward = over_range(_softmax_backward_rows)
 _log_softmax_backward = over_range(_log_softmax_backward_rows)
@@ -133,14 +132,14 @@ _log_softmax_backward = over_range(_log_softmax_backward_rows)
 
 def softmax_forward(x, temperature, out):
     """out = softmax(x / temperature) of each row of a matrix with at least one column. `out` may be x."""
-    shift = plain_shift if temperature == 1 else shifted_logit
-    _softmax_kernel(shift)(x.shape[0], x.size, x, temperature, out)
+    kernel = _softmax if temperature == 1 else _softmax_at_temperature
+    kernel(x.shape[0], x.size, x, temperature, out)
 
 
 def log_softmax_forward(x, temperature, out):
     """out = log_softmax(x / temperature) of each row. `out` may be x."""
-    shift = plain_shift if temperature == 1 else shifted_logit
-    _log_softmax_kernel(shift)(x.shape[0], x.size, x, temperature, out)
+    kernel = _log_softmax if temperature == 1 else _log_softmax_at_temperature
+    kernel(x.shape[0], x.size, x, temperature, out)
 
 
 def logsumexp_forward(x, out):

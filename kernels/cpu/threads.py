@@ -25,9 +25,10 @@ PARALLEL_THRESHOLD = 32_768
 _workqueue_entry = threading.Lock()
 
 
-def thread_count(work: int) -> int:
-    """How many threads share `work` elements: 1 below the threshold, else what `numba.set_num_threads` allows."""
-    return 1 if work < PARALLEL_THRESHOLD else numba.get_num_threads()
+def thread_count() -> int:
+    """How many threads share a call: what `numba.set_num_threads` allows."""
+    count: int = numba.get_num_threads()
+    return count
 
 
 @cache

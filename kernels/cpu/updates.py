@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from softgrad.kernels.cpu.launch import over_range
+from softgrad.kernels.cpu.launch import flat, over_range
 from softgrad.kernels.cpu.memory import lanes_of, load_until, store_until, zeros
 from softgrad.kernels.cpu.simd import broadcast
 from softgrad.kernels.formulas.updates import sgd, sgd_momentum
@@ -32,10 +32,10 @@ _sgd_momentum = over_range(_sgd_momentum_range)
 
 def sgd_update(param, grad, lr, weight_decay):
     """Plain gradient descent on a contiguous parameter."""
-    _sgd(param.size, param.size, param.reshape(-1), grad.reshape(-1), lr, weight_decay)
+    _sgd(param.size, param.size, flat(param), flat(grad), lr, weight_decay)
 
 
 def sgd_momentum_update(param, grad, velocity, lr, momentum, nesterov, weight_decay):
     """Gradient descent with momentum; `velocity` has the parameter's shape and is updated with it."""
-    flat = (param.reshape(-1), grad.reshape(-1), velocity.reshape(-1))
-    _sgd_momentum(param.size, param.size, *flat, lr, momentum, nesterov, weight_decay)
+    arrays = flat(param), flat(grad), flat(velocity)
+    _sgd_momentum(param.size, param.size, *arrays, lr, momentum, nesterov, weight_decay)
