@@ -65,14 +65,14 @@ def no_backward(row: Activation) -> ValueError:
 
 def _forward(row: Activation) -> Callable[..., Any]:
     defaults = tuple(row.parameters.values())
-    cpu_forward = CPU.kernels.activation_forward(row)
+    cpu_forward = CPU.kernels.activation_forward
 
     def op(x: Any, /, *, out: Any = None, **parameters: Any) -> Any:
         # `is_ready(x)`, written out: a call of it would cost more than relu over 300 numbers.
         if not parameters and type(x) is ndarray and x.dtype in KERNEL_DTYPES and x.flags.carray:
             target = empty(x.shape, x.dtype) if out is None else ready_out(out, x)
             if target is not None:
-                cpu_forward(x, defaults, target)
+                cpu_forward(row)(x, defaults, target)
                 return target
         backend = backend_of(x=x, out=out)
         x = float_array(backend, x, "x")
@@ -89,15 +89,15 @@ def _forward(row: Activation) -> Callable[..., Any]:
 def _backward(row: Activation) -> Callable[..., Any]:
     saved_name = "x" if row.saved == "input" else "y"
     defaults = tuple(row.parameters.values())
-    cpu_backward = CPU.kernels.activation_backward(row) if row.backward else None
+    cpu_backward = CPU.kernels.activation_backward
 
     def op(grad: Any, saved: Any, /, *, out: Any = None, **parameters: Any) -> Any:
-        if cpu_backward is None:
+        if row.backward is None:
             raise no_backward(row)
         if not parameters and is_ready(grad) and is_ready(saved) and alike(grad, saved):
             target = empty(grad.shape, grad.dtype) if out is None else ready_out(out, grad, saved)
             if target is not None:
-                cpu_backward(grad, saved, defaults, target)
+                cpu_backward(row)(grad, saved, defaults, target)
                 return target
         backend = backend_of(**{"grad": grad, saved_name: saved, "out": out})
         grad = float_array(backend, grad, "grad")

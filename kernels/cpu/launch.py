@@ -26,6 +26,10 @@ from softgrad.kernels.cpu.threads import PARALLEL_THRESHOLD, parallel_entry, thr
 
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
+# Bytes of a result from which it is streamed past the cache (`memory`). Three quarters of a last-level cache of 32 MB:
+# below, the result is still in the cache when it is read next, and ordinary stores are as quick.
+STREAM_BYTES = 24 << 20
+
 # Rows that are summed as one block: as many as a vector has lanes, so that what is left of each row makes one vector.
 BLOCK_ROWS = 16
 

@@ -1,7 +1,11 @@
-"""Vectors to and from memory: whole, or their first lanes only.
+"""Vectors to and from memory: whole, or some of their lanes only; through the cache, or past it.
 
 The last elements of an array, fewer than the lanes, are loaded and stored under a mask and go through the same
 instructions as the rest: the result for an element does not depend on where it lies.
+
+A result too large for the cache is streamed. An ordinary store first reads the cache line that it is about to change;
+a streaming store writes a whole line to memory without that, which takes relu of 40 MB from 32 to 49 GB/s. It needs
+aligned addresses: loops that stream begin at the line in which the result begins, with the lanes before it masked.
 """
 
 from __future__ import annotations
@@ -12,16 +16,39 @@ from numba.extending import intrinsic, register_jitable
 
 from softgrad.kernels.cpu.simd import INT32, LANES, call_llvm, llvm_constant, llvm_suffix, llvm_type, splat, vector_of
 
+# A cache line, and the widest register there is. A streaming store must not straddle two.
+LINE_BYTES = 64
+
 
 def _pointer(context, builder, array_type, array, index, kind):
     data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index], inbounds=True), kind.as_pointer())
+    return builder.bitcast(builder.gep(data, [index]), kind.as_pointer())
 
 
 def _first_lanes(builder, count, lanes):
     """The mask of the first `count` lanes."""
     limit = splat(builder, builder.trunc(count, INT32), lanes)
     return builder.icmp_signed("<", ir.Constant(ir.VectorType(INT32, lanes), list(range(lanes))), limit)
+
+
+def _lanes_between(builder, low, high, lanes):
+    """The mask of the lanes from the `low`th up to the `high`th."""
+    return builder.and_(_first_lanes(builder, high, lanes), builder.not_(_first_lanes(builder, low, lanes)))
+
+
+def _masked_load(context, builder, signature, array, index, mask, fill):
+    kind = llvm_type(signature.return_type)
+    pointer = _pointer(context, builder, signature.args[0], array, index, kind)
+    alignment = ir.Constant(INT32, signature.return_type.dtype.bitwidth // 8)
+    return call_llvm(builder, f"llvm.masked.load.{llvm_suffix(kind)}.p0", kind, (pointer, alignment, mask, fill))
+
+
+def _masked_store(context, builder, signature, array, index, mask, x):
+    kind = llvm_type(signature.args[-1])
+    pointer = _pointer(context, builder, signature.args[0], array, index, kind)
+    alignment = ir.Constant(INT32, signature.args[-1].dtype.bitwidth // 8)
+    call_llvm(builder, f"llvm.masked.store.{llvm_suffix(kind)}.p0", ir.VoidType(), (x, pointer, alignment, mask))
+    return context.get_dummy_value()
 
 
 @intrinsic
@@ -65,18 +92,13 @@ def store(typing_context, array, index, x):
 @intrinsic
 def load_first(typing_context, array, index, count, fill):
     """The first `count` lanes from `index` on, the others as in the vector `fill`; nothing beyond is read."""
-    vector = vector_of(array)
 
     def codegen(context, builder, signature, arguments):
-        kind = llvm_type(vector)
-        pointer = _pointer(context, builder, signature.args[0], arguments[0], arguments[1], kind)
-        mask = _first_lanes(builder, arguments[2], vector.lanes)
-        alignment = ir.Constant(INT32, array.dtype.bitwidth // 8)
-        return call_llvm(
-            builder, f"llvm.masked.load.{llvm_suffix(kind)}.p0", kind, (pointer, alignment, mask, arguments[3])
-        )
+        array, index, count, fill = arguments
+        mask = _first_lanes(builder, count, signature.return_type.lanes)
+        return _masked_load(context, builder, signature, array, index, mask, fill)
 
-    return vector(array, types.intp, types.intp, vector), codegen
+    return vector_of(array)(array, types.intp, types.intp, vector_of(array)), codegen
 
 
 @intrinsic
@@ -84,19 +106,73 @@ def store_first(typing_context, array, index, count, x):
     """Write the first `count` lanes to the array, from `index` on; nothing beyond is touched."""
 
     def codegen(context, builder, signature, arguments):
-        kind = llvm_type(x)
-        pointer = _pointer(context, builder, signature.args[0], arguments[0], arguments[1], kind)
-        mask = _first_lanes(builder, arguments[2], x.lanes)
-        alignment = ir.Constant(INT32, array.dtype.bitwidth // 8)
-        call_llvm(
-            builder,
-            f"llvm.masked.store.{llvm_suffix(kind)}.p0",
-            ir.VoidType(),
-            (arguments[3], pointer, alignment, mask),
-        )
-        return context.get_dummy_value()
+        array, index, count, x = arguments
+        mask = _first_lanes(builder, count, signature.args[-1].lanes)
+        return _masked_store(context, builder, signature, array, index, mask, x)
 
     return types.void(array, types.intp, types.intp, x), codegen
+
+
+@intrinsic
+def _load_between(typing_context, array, index, low, high, fill):
+    """The lanes from the `low`th up to the `high`th, the others as in `fill`."""
+
+    def codegen(context, builder, signature, arguments):
+        array, index, low, high, fill = arguments
+        mask = _lanes_between(builder, low, high, signature.return_type.lanes)
+        return _masked_load(context, builder, signature, array, index, mask, fill)
+
+    return vector_of(array)(array, types.intp, types.intp, types.intp, vector_of(array)), codegen
+
+
+@intrinsic
+def _store_between(typing_context, array, index, low, high, x):
+    """Write the lanes from the `low`th up to the `high`th."""
+
+    def codegen(context, builder, signature, arguments):
+        array, index, low, high, x = arguments
+        mask = _lanes_between(builder, low, high, signature.args[-1].lanes)
+        return _masked_store(context, builder, signature, array, index, mask, x)
+
+    return types.void(array, types.intp, types.intp, types.intp, x), codegen
+
+
+@intrinsic
+def _stream(typing_context, array, index, x):
+    """Write all lanes past the cache; the address must be that of a cache line."""
+
+    def codegen(context, builder, signature, arguments):
+        pointer = _pointer(context, builder, signature.args[0], arguments[0], arguments[1], llvm_type(x))
+        instruction = builder.store(arguments[2], pointer, align=LINE_BYTES)
+        instruction.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(INT32, 1)]))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, x), codegen
+
+
+@intrinsic
+def line_start(typing_context, array, index):
+    """The index, at or before `index`, at which its cache line starts; it may lie before the array."""
+
+    def codegen(context, builder, signature, arguments):
+        data = context.make_array(array)(context, builder, arguments[0]).data
+        address = builder.ptrtoint(builder.gep(data, [arguments[1]]), arguments[1].type)
+        beyond = builder.and_(address, ir.Constant(address.type, LINE_BYTES - 1))
+        elements = builder.udiv(beyond, ir.Constant(address.type, array.dtype.bitwidth // 8))
+        return builder.sub(arguments[1], elements)
+
+    return types.intp(array, types.intp), codegen
+
+
+@intrinsic
+def end_stream(typing_context):
+    """Let other threads see what was streamed."""
+
+    def codegen(context, builder, signature, arguments):
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), codegen
 
 
 @register_jitable
@@ -114,3 +190,20 @@ def store_until(array, index, stop, x):
         store(array, index, x)
     else:
         store_first(array, index, stop - index, x)
+
+
+@register_jitable
+def load_within(array, index, start, stop, fill):
+    """The lanes from `index` on; those before `start`, at `stop` and beyond are not read, but taken from `fill`."""
+    if start <= index and index + lanes_of(array) <= stop:
+        return load(array, index)
+    return _load_between(array, index, max(start - index, 0), min(stop - index, lanes_of(array)), fill)
+
+
+@register_jitable
+def stream_within(array, index, start, stop, x):
+    """Write the lanes from `index`, the start of a cache line, past the cache; nothing outside [start, stop)."""
+    if start <= index and index + lanes_of(array) <= stop:
+        _stream(array, index, x)
+    else:
+        _store_between(array, index, max(start - index, 0), min(stop - index, lanes_of(array)), x)
