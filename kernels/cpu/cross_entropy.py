@@ -7,9 +7,9 @@ import math
 from numba.extending import register_jitable
 
 from softgrad.kernels.cpu.launch import sum_over_blocks
-from softgrad.kernels.cpu.memory import lanes_of, load_first, store_first, zeros
+from softgrad.kernels.cpu.memory import THROUGH_CACHE, lanes_of, load_first, store_first, zeros
 from softgrad.kernels.cpu.reductions import horizontal_sum
-from softgrad.kernels.cpu.rows import exponentials_of, plain_shift, register_exponentials_of, row_max, scale_row
+from softgrad.kernels.cpu.rows import exponentials_of, plain_shift, register_exponentials_of, row_max, scaled_row_by
 from softgrad.kernels.cpu.simd import lane_is, widen
 from softgrad.kernels.formulas.losses import cross_entropy, cross_entropy_label_gradient
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
@@ -17,6 +17,7 @@ from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
 _exponentials = register_exponentials_of(plain_shift)
 _sum_exponentials = exponentials_of(plain_shift, store=False)
 _store_exponentials = exponentials_of(plain_shift, store=True)
+_scaled_row = scaled_row_by(THROUGH_CACHE)
 
 
 @register_jitable
@@ -46,7 +47,7 @@ def _loss_rows(start, stop, scratch, logits, labels, losses):
             largest, _, _, rest = _exponentials(load_first(logits, first, classes, lowest), zero)
         else:
             largest = row_max(logits, first, end)
-            rest = _sum_exponentials(logits, first, end, largest, largest, logits)
+            rest = _sum_exponentials(logits, first, end, largest, largest, logits, first)
         label_logit = logits[r, label] if _in_range(label, classes) else const(rest, math.nan)
         scratch[0, r - start], scratch[1, r - start] = largest - label_logit, rest
     return _losses_of_block(start, stop, scratch, losses)
@@ -68,10 +69,10 @@ def _loss_and_gradient_rows(start, stop, scratch, logits, labels, scale, losses,
             store_first(grad, first, classes, where(lane_is(zero, label), at_label, e * share))
         else:
             largest = row_max(logits, first, end)
-            rest = _store_exponentials(logits, first, end, largest, largest, grad)
+            rest = _store_exponentials(logits, first, end, largest, largest, grad, first)
             share = scale / (const(rest, 1.0) + rest)
             at_label = cross_entropy_label_gradient(exp_nonpositive(label_logit - largest), rest) * share
-            scale_row(grad, first, end, share)
+            _scaled_row(grad, first, grad, first, end, share)
             if known:
                 grad[r, label] = at_label
         if not known:

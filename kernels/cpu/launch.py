@@ -22,6 +22,7 @@ from numba.extending import register_jitable
 
 import softgrad.kernels.cpu.primitives  # noqa: F401  (registers the overloads that formulas call)
 from softgrad.kernels.cache import enable_cache
+from softgrad.kernels.cpu.memory import PAST_CACHE, THROUGH_CACHE, Writer, end_stream
 from softgrad.kernels.cpu.threads import PARALLEL_THRESHOLD, parallel_entry, thread_count
 
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
@@ -48,19 +49,24 @@ class Kernel(NamedTuple):
             self.shared(size, *arguments)
 
 
-def over_range(loop: Callable[..., Any], name: str | None = None) -> Kernel:
+def over_range(loop: Callable[..., Any], name: str | None = None, *, streams: bool = False) -> Kernel:
     """Compile ``loop(start, stop, *arguments)`` into a kernel that runs [0, size), in one piece or one a thread.
 
-    `name` must tell loops apart that share their source and differ in what they close over.
+    `name` must tell loops apart that share their source and differ in what they close over. `streams` says that the
+    loop writes past the cache.
     """
     loop = _named(loop, name)
 
     def run(size, *arguments):
         loop(0, size, *arguments)
+        if streams:
+            end_stream()
 
     def run_parallel(chunks, size, *arguments):
         for chunk in prange(chunks):
             loop(chunk * size // chunks, (chunk + 1) * size // chunks, *arguments)
+            if streams:
+                end_stream()
 
     in_one, in_chunks = _compile(run, loop), _compile(run_parallel, loop, parallel=True)
 
@@ -73,6 +79,19 @@ def over_range(loop: Callable[..., Any], name: str | None = None) -> Kernel:
                 in_chunks(chunks, size, *arguments)
 
     return Kernel(in_one, shared)
+
+
+def by_size(build: Callable[[Writer], Kernel]) -> Callable[..., None]:
+    """A kernel in two versions, of which the second streams its result, the last argument, past the cache."""
+    stored, streamed = build(THROUGH_CACHE), build(PAST_CACHE)
+
+    def kernel(size: int, work: int, *arguments: Any) -> None:
+        if work < PARALLEL_THRESHOLD:
+            stored.serial(size, *arguments)
+        else:
+            (stored if arguments[-1].nbytes < STREAM_BYTES else streamed).shared(size, *arguments)
+
+    return kernel
 
 
 def sum_over_blocks(loop: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,6 +10,9 @@ aligned addresses: loops that stream begin at the line in which the result begin
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, register_jitable
@@ -151,7 +154,7 @@ def _stream(typing_context, array, index, x):
 
 
 @intrinsic
-def line_start(typing_context, array, index):
+def _line_start(typing_context, array, index):
     """The index, at or before `index`, at which its cache line starts; it may lie before the array."""
 
     def codegen(context, builder, signature, arguments):
@@ -201,9 +204,33 @@ def load_within(array, index, start, stop, fill):
 
 
 @register_jitable
-def stream_within(array, index, start, stop, x):
-    """Write the lanes from `index`, the start of a cache line, past the cache; nothing outside [start, stop)."""
+def _same_index(array, index):
+    return index
+
+
+@register_jitable
+def _store_within(array, index, start, stop, x):
+    store_until(array, index, stop, x)
+
+
+@register_jitable
+def _stream_within(array, index, start, stop, x):
     if start <= index and index + lanes_of(array) <= stop:
         _stream(array, index, x)
     else:
         _store_between(array, index, max(start - index, 0), min(stop - index, lanes_of(array)), x)
+
+
+class Writer(NamedTuple):
+    """How a loop writes its result, ``for i in range(begin(out, start), stop, lanes): put(out, i, start, stop, ...)``.
+
+    Such a loop loads by `load_within`, since with `PAST_CACHE` the first vector may begin before `start`.
+    """
+
+    name: str
+    begin: Callable[..., Any]
+    put: Callable[..., Any]
+
+
+THROUGH_CACHE = Writer("stored", _same_index, _store_within)
+PAST_CACHE = Writer("streamed", _line_start, _stream_within)

@@ -10,7 +10,7 @@ import math
 
 from numba.extending import register_jitable
 
-from softgrad.kernels.cpu.memory import lanes_of, load, load_until, store_until, zeros
+from softgrad.kernels.cpu.memory import lanes_of, load, load_until, load_within, store_until, zeros
 from softgrad.kernels.cpu.reductions import horizontal_combine, horizontal_max, horizontal_sum
 from softgrad.kernels.cpu.simd import count_true
 from softgrad.kernels.formulas.logsumexp import distance_below, larger, two_sum
@@ -70,23 +70,25 @@ def register_exponentials_of(shift):
 
 
 def exponentials_of(shift, store):
-    """Build ``exponentials(x, first, end, largest, temperature, out) -> rest`` of a wider row.
+    """Build ``exponentials(x, first, end, largest, temperature, out, out_first) -> rest`` of a wider row.
 
-    out = exp(shift(x)) if `store`; `rest` is the sum of all exponentials but one of the largest.
+    exp(shift(x)) is written to `out` from `out_first` on if `store`; `rest` is the sum of all exponentials but one of
+    the largest.
     """
 
-    def exponentials(x, first, end, largest, temperature, out):
+    def exponentials(x, first, end, largest, temperature, out, out_first):
         lanes = lanes_of(x)
         zero = zeros(x)
         lowest, m, t = const(zero, -math.inf), const(zero, largest), const(zero, temperature)
         total, carry, peaks = zero, zero, 0
+        to_out = out_first - first
         for block in range(first, end, BLOCK_VECTORS * lanes):
             partial = zero
             for i in range(block, min(block + BLOCK_VECTORS * lanes, end), lanes):
                 z = shift(load_until(x, i, end, lowest), m, t)
                 e = exp_nonpositive(z)
                 if store:
-                    store_until(out, i, end, e)
+                    store_until(out, i + to_out, end + to_out, e)
                 peak = z == zero
                 peaks += count_true(peak)
                 partial = partial + where(peak, zero, e)
@@ -98,13 +100,19 @@ def exponentials_of(shift, store):
     return register_jitable(exponentials)
 
 
-@register_jitable
-def scale_row(out, first, end, factor):
-    """out *= factor."""
-    zero = zeros(out)
-    f = const(zero, factor)
-    for i in range(first, end, lanes_of(out)):
-        store_until(out, i, end, load_until(out, i, end, zero) * f)
+def scaled_row_by(writer):
+    """Build ``scaled_row(x, x_first, out, first, end, factor)``: out = x factor, x from `x_first` on."""
+    begin, put = writer.begin, writer.put
+
+    def scaled_row(x, x_first, out, first, end, factor):
+        zero = zeros(out)
+        f = const(zero, factor)
+        to_x = x_first - first
+        for i in range(begin(out, first), end, lanes_of(out)):
+            put(out, i, first, end, load_within(x, i + to_x, x_first, end + to_x, zero) * f)
+
+    scaled_row.__qualname__ = f"scaled_row.{writer.name}"
+    return register_jitable(scaled_row)
 
 
 @register_jitable

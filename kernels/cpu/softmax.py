@@ -2,16 +2,18 @@
 
 Passes over memory of a row wider than a vector: softmax reads the logits twice (maximum, exponentials) and the result
 once more; log_softmax reads three times; logsumexp twice; the backwards twice. The cache serves all
-but the first.
+but the first. Rows that are one vector are taken sixteen at a time, so that one vector of logarithms serves all.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from functools import partial
 
-from softgrad.kernels.cpu.launch import over_range
-from softgrad.kernels.cpu.memory import lanes_of, load_first, load_until, store_first, store_until, zeros
+import numpy as np
+
+from softgrad.kernels.cpu.launch import BLOCK_ROWS, by_size, over_range
+from softgrad.kernels.cpu.memory import PAST_CACHE, lanes_of, load_first, load_within, store_first, zeros
 from softgrad.kernels.cpu.reductions import horizontal_sum
 from softgrad.kernels.cpu.rows import (
     exponentials_of,
@@ -22,14 +24,16 @@ from softgrad.kernels.cpu.rows import (
     register_exponentials_of,
     row_max,
     row_sum_of,
-    scale_row,
+    scaled_row_by,
 )
 from softgrad.kernels.formulas.logsumexp import log_softmax_gradient, log_sum, shifted_logit, softmax_gradient
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive
 
 
-def _softmax_kernel(shift: Callable[..., object]) -> Callable[..., None]:
+def _softmax_kernel(shift, writer):
     exponentials, store_exponentials = register_exponentials_of(shift), exponentials_of(shift, store=True)
+    scaled_row = scaled_row_by(writer)
+    streams = writer is PAST_CACHE
 
     def loop(start, stop, x, temperature, out):
         classes = x.shape[1]
@@ -41,36 +45,48 @@ def _softmax_kernel(shift: Callable[..., object]) -> Callable[..., None]:
                 _, _, e, rest = exponentials(load_first(x, first, classes, lowest), t)
                 store_first(out, first, classes, e / (one + rest))
             return
+        # The exponentials wait for their sum in `out` itself, or beside it if what is written there leaves the cache.
+        waiting = np.empty(classes, x.dtype) if streams else out.reshape(-1)
         for r in range(start, stop):
             first, end = r * classes, (r + 1) * classes
-            rest = store_exponentials(x, first, end, row_max(x, first, end), temperature, out)
-            scale_row(out, first, end, const(rest, 1.0) / (const(rest, 1.0) + rest))
+            place = 0 if streams else first
+            rest = store_exponentials(x, first, end, row_max(x, first, end), temperature, waiting, place)
+            scaled_row(waiting, place, out, first, end, const(rest, 1.0) / (const(rest, 1.0) + rest))
 
-    return over_range(loop, f"softmax.{shift.__name__}")
+    return over_range(loop, f"softmax.{shift.__name__}.{writer.name}", streams=streams)
 
 
-def _log_softmax_kernel(shift: Callable[..., object]) -> Callable[..., None]:
+def _log_softmax_kernel(shift, writer):
     exponentials, sum_exponentials = register_exponentials_of(shift), exponentials_of(shift, store=False)
+    begin, put = writer.begin, writer.put
+    block_rows = BLOCK_ROWS
 
     def loop(start, stop, x, temperature, out):
         classes = x.shape[1]
         zero = zeros(x)
         lowest, t = const(zero, -math.inf), const(zero, temperature)
         if classes <= lanes_of(x):
-            for r in range(start, stop):
-                first = r * classes
-                _, z, _, rest = exponentials(load_first(x, first, classes, lowest), t)
-                store_first(out, first, classes, z - log_sum(const(zero, rest)))
+            rests = np.empty(block_rows, x.dtype)
+            for block in range(start, stop, block_rows):
+                rows = min(block_rows, stop - block)
+                for k in range(rows):
+                    first = (block + k) * classes
+                    _, z, _, rests[k] = exponentials(load_first(x, first, classes, lowest), t)
+                    store_first(out, first, classes, z)
+                store_first(rests, 0, rows, log_sum(load_first(rests, 0, rows, zero)))
+                for k in range(rows):
+                    first = (block + k) * classes
+                    store_first(out, first, classes, load_first(out, first, classes, zero) - const(zero, rests[k]))
             return
         for r in range(start, stop):
             first, end = r * classes, (r + 1) * classes
             largest = row_max(x, first, end)
-            rest = sum_exponentials(x, first, end, largest, temperature, out)
+            rest = sum_exponentials(x, first, end, largest, temperature, out, first)
             m, lse = const(zero, largest), log_sum(const(zero, rest))
-            for i in range(first, end, lanes_of(x)):
-                store_until(out, i, end, shift(load_until(x, i, end, zero), m, t) - lse)
+            for i in range(begin(out, first), end, lanes_of(x)):
+                put(out, i, first, end, shift(load_within(x, i, first, end, zero), m, t) - lse)
 
-    return over_range(loop, f"log_softmax.{shift.__name__}")
+    return over_range(loop, f"log_softmax.{shift.__name__}.{writer.name}", streams=writer is PAST_CACHE)
 
 
 _exponentials = register_exponentials_of(infinite_shift)
@@ -83,51 +99,68 @@ def _logsumexp_rows(start, stop, x, out):
     classes = x.shape[1]
     zero = zeros(x)
     lowest = const(zero, -math.inf)
-    for r in range(start, stop):
-        first, end = r * classes, (r + 1) * classes
-        if classes <= lanes_of(x):
-            largest, _, _, rest = _exponentials(load_first(x, first, classes, lowest), zero)
-        else:
-            largest = row_max(x, first, end)
-            rest = _sum_exponentials(x, first, end, largest, largest, x)
-        out[r] = largest + log_sum(rest)
+    rests = np.empty(BLOCK_ROWS, x.dtype)
+    for block in range(start, stop, BLOCK_ROWS):
+        rows = min(BLOCK_ROWS, stop - block)
+        for k in range(rows):
+            first, end = (block + k) * classes, (block + k + 1) * classes
+            if classes <= lanes_of(x):
+                largest, _, _, rests[k] = _exponentials(load_first(x, first, classes, lowest), zero)
+            else:
+                largest = row_max(x, first, end)
+                rests[k] = _sum_exponentials(x, first, end, largest, largest, x, first)
+            out[block + k] = largest
+        logs = log_sum(load_first(rests, 0, rows, zero))
+        store_first(out, block, rows, load_first(out, block, rows, zero) + logs)
 
 
-def _softmax_backward_rows(start, stop, grad, y, temperature, out):
-    classes = grad.shape[1]
-    zero = zeros(grad)
-    t = const(zero, temperature)
-    if classes <= lanes_of(grad):
+def _softmax_backward_kernel(writer):
+    begin, put = writer.begin, writer.put
+
+    def loop(start, stop, grad, y, temperature, out):
+        classes = grad.shape[1]
+        zero = zeros(grad)
+        t = const(zero, temperature)
+        if classes <= lanes_of(grad):
+            for r in range(start, stop):
+                first = r * classes
+                g, p = load_first(grad, first, classes, zero), load_first(y, first, classes, zero)
+                store_first(out, first, classes, softmax_gradient(g, p, const(zero, horizontal_sum(g * p)), t))
+            return
         for r in range(start, stop):
-            first = r * classes
-            g, p = load_first(grad, first, classes, zero), load_first(y, first, classes, zero)
-            store_first(out, first, classes, softmax_gradient(g, p, const(zero, horizontal_sum(g * p)), t))
-        return
-    for r in range(start, stop):
-        first, end = r * classes, (r + 1) * classes
-        dot = const(zero, _dot(grad, y, first, end))
-        for i in range(first, end, lanes_of(grad)):
-            g, p = load_until(grad, i, end, zero), load_until(y, i, end, zero)
-            store_until(out, i, end, softmax_gradient(g, p, dot, t))
+            first, end = r * classes, (r + 1) * classes
+            dot = const(zero, _dot(grad, y, first, end))
+            for i in range(begin(out, first), end, lanes_of(grad)):
+                g, p = load_within(grad, i, first, end, zero), load_within(y, i, first, end, zero)
+                put(out, i, first, end, softmax_gradient(g, p, dot, t))
+
+    return over_range(loop, f"softmax_backward.{writer.name}", streams=writer is PAST_CACHE)
 
 
-def _log_softmax_backward_rows(start, stop, grad, y, temperature, out):
-    classes = grad.shape[1]
-    zero = zeros(grad)
-    t = const(zero, temperature)
-    for r in range(start, stop):
-        first, end = r * classes, (r + 1) * classes
-        grad_sum = const(zero, _sum(grad, y, first, end))
-        for i in range(first, end, lanes_of(grad)):
-            g, log_p = load_until(grad, i, end, zero), load_until(y, i, end, zero)
-            store_until(out, i, end, log_softmax_gradient(g, exp_nonpositive(log_p), grad_sum, t))
+def _log_softmax_backward_kernel(writer):
+    begin, put = writer.begin, writer.put
+
+    def loop(start, stop, grad, y, temperature, out):
+        classes = grad.shape[1]
+        zero = zeros(grad)
+        t = const(zero, temperature)
+        for r in range(start, stop):
+            first, end = r * classes, (r + 1) * classes
+            grad_sum = const(zero, _sum(grad, y, first, end))
+            for i in range(begin(out, first), end, lanes_of(grad)):
+                g, log_p = load_within(grad, i, first, end, zero), load_within(y, i, first, end, zero)
+                put(out, i, first, end, log_softmax_gradient(g, exp_nonpositive(log_p), grad_sum, t))
+
+    return over_range(loop, f"log_softmax_backward.{writer.name}", streams=writer is PAST_CACHE)
 
 
-_softmax, _softmax_at_temperature = _softmax_kernel(plain_shift), _softmax_kernel(shifted_logit)
-_log_softmax, _log_softmax_at_temperature = _log_softmax_kernel(plain_shift), _log_softmax_kernel(shifted_logit)
+_softmax = by_size(partial(_softmax_kernel, plain_shift))
+_softmax_at_temperature = by_size(partial(_softmax_kernel, shifted_logit))
+_log_softmax = by_size(partial(_log_softmax_kernel, plain_shift))
+_log_softmax_at_temperature = by_size(partial(_log_softmax_kernel, shifted_logit))
 _logsumexp = over_range(_logsumexp_rows)
-_softmax_backward = over_range(_softmax_backward_rows)
-_log_softmax_backward = over_range(_log_softmax_backward_rows)
+_softmax_backward = by_size(_softmax_backward_kernel)
+_log_softmax_backward = by_size(_log_softmax_backward_kernel)
 
 
 def softmax_forward(x, temperature, out):
