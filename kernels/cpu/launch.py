@@ -38,15 +38,12 @@ BLOCK_ROWS = 16
 class Kernel(NamedTuple):
     """A loop compiled twice: ``serial(size, *arguments)`` for one thread, ``shared(size, *arguments)`` for several."""
 
-    serial: Callable[..., None]
-    shared: Callable[..., None]
+    serial: Callable[..., Any]
+    shared: Callable[..., Any]
 
-    def __call__(self, size: int, work: int, *arguments: Any) -> None:
+    def __call__(self, size: int, work: int, *arguments: Any) -> Any:
         """Run the loop over [0, size); `work` is the number of elements touched."""
-        if work < PARALLEL_THRESHOLD:
-            self.serial(size, *arguments)
-        else:
-            self.shared(size, *arguments)
+        return (self.serial if work < PARALLEL_THRESHOLD else self.shared)(size, *arguments)
 
 
 def over_range(loop: Callable[..., Any], name: str | None = None, *, streams: bool = False) -> Kernel:
@@ -81,43 +78,53 @@ def over_range(loop: Callable[..., Any], name: str | None = None, *, streams: bo
     return Kernel(in_one, shared)
 
 
-def by_size(build: Callable[[Writer], Kernel]) -> Callable[..., None]:
+def by_size(build: Callable[[Writer], Kernel]) -> Callable[..., Any]:
     """A kernel in two versions, of which the second streams its result, the last argument, past the cache."""
     stored, streamed = build(THROUGH_CACHE), build(PAST_CACHE)
 
-    def kernel(size: int, work: int, *arguments: Any) -> None:
+    def kernel(size: int, work: int, *arguments: Any) -> Any:
         if work < PARALLEL_THRESHOLD:
-            stored.serial(size, *arguments)
-        else:
-            (stored if arguments[-1].nbytes < STREAM_BYTES else streamed).shared(size, *arguments)
+            return stored.serial(size, *arguments)
+        return (stored if arguments[-1].nbytes < STREAM_BYTES else streamed).shared(size, *arguments)
 
     return kernel
 
 
-def sum_over_blocks(loop: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile ``loop(start, stop, scratch, *arguments) -> float`` into ``kernel(rows, work, *arguments)``, their sum.
+def sum_over_blocks(loop: Callable[..., Any], name: str | None = None, *, streams: bool = False) -> Kernel:
+    """Compile ``loop(start, stop, scratch, *arguments) -> float`` into a kernel that returns the sum over all rows.
 
     The loop is called for `BLOCK_ROWS` rows at a time and the results are added in order, in float64. `scratch` has
-    two rows of `BLOCK_ROWS` numbers of the first argument's dtype, for the loop's own use.
+    three rows of `BLOCK_ROWS` numbers of the first argument's dtype, for the loop's own use; if the loop `streams`,
+    they are at least as long as that argument's rows.
     """
-    loop = _named(loop, None)
+    loop = _named(loop, name)
     block_rows = BLOCK_ROWS
 
+    def scratch_for(x):
+        return np.empty((3, max(block_rows, x.shape[1]) if streams else block_rows), x.dtype)
+
+    scratch_for.__qualname__ = f"scratch_for.{'streaming' if streams else 'block'}"
+    scratch_for = register_jitable(scratch_for)
+
     def run(rows, *arguments):
-        scratch = np.empty((2, block_rows), arguments[0].dtype)
+        scratch = scratch_for(arguments[0])
         total = 0.0
         for start in range(0, rows, block_rows):
             total += loop(start, min(start + block_rows, rows), scratch, *arguments)
+        if streams:
+            end_stream()
         return total
 
     def run_parallel(chunks, rows, *arguments):
         blocks = (rows + block_rows - 1) // block_rows
         partial = np.empty(blocks)
         for chunk in prange(chunks):
-            scratch = np.empty((2, block_rows), arguments[0].dtype)
+            scratch = scratch_for(arguments[0])
             for block in range(chunk * blocks // chunks, (chunk + 1) * blocks // chunks):
                 start = block * block_rows
                 partial[block] = loop(start, min(start + block_rows, rows), scratch, *arguments)
+            if streams:
+                end_stream()
         total = 0.0
         for block in range(blocks):
             total += partial[block]
@@ -125,14 +132,14 @@ def sum_over_blocks(loop: Callable[..., Any]) -> Callable[..., Any]:
 
     in_one, in_chunks = _compile(run, loop), _compile(run_parallel, loop, parallel=True)
 
-    def kernel(rows: int, work: int, *arguments: Any) -> Any:
-        chunks = 1 if work < PARALLEL_THRESHOLD else min(thread_count(), -(-rows // BLOCK_ROWS))
+    def shared(rows: int, *arguments: Any) -> Any:
+        chunks = min(thread_count(), -(-rows // BLOCK_ROWS))
         if chunks <= 1:
             return in_one(rows, *arguments)
         with parallel_entry():
             return in_chunks(chunks, rows, *arguments)
 
-    return kernel
+    return Kernel(in_one, shared)
 
 
 def flat(array: Any) -> Any:
