@@ -1,13 +1,13 @@
-"""The softmax family over an axis that is not the last: lanes are neighbouring columns, so sums and maxima are lanewise.
+"""The softmax family over an axis that is not the last: the lanes are neighbouring columns, and every sum is lanewise.
 
 An array of shape (outer, classes, inner) is normalised over the middle axis. A thread takes a range of strips: some
-neighbouring columns with all their classes. Memory is walked along the rows of a strip, a page or less of each. What is
-known of every column lies meanwhile in `state`, in the first-level cache. To walk down each column instead takes twice
-the time, though it needs no state and a narrow strip stays in cache: every class is a new page, which no prefetcher
-foresees.
+neighbouring columns with all their classes. Memory is walked along the rows of a strip, a page or less of each, while
+what is known of its columns lies in `state`, in the first-level cache. To walk down one vector of columns after the
+other takes up to three times as long, though it needs no state and keeps all else in cache: every class is on a page of
+its own, which no prefetcher foresees.
 
-The semantics and the passes over memory are those of `softmax`. A column is computed in the order of its classes, so its
-bits depend neither on its place nor on the strip.
+Semantics and passes over memory are those of `softmax`. A column is computed in the order of its classes, so its bits
+depend neither on its place nor on the strip.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from softgrad.kernels.formulas.logsumexp import (
 )
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
 
-# Bytes of a row in a strip, at most. Narrower strips are slower even where only they fit the second-level cache: a strip
-# of 512 bytes takes 1.1 to 2 times as long. The state of wider ones leaves the first-level cache.
+# Bytes of a row in a strip, at most. Narrower strips are slower, even where only they would fit the second-level cache:
+# 512 bytes take 1.1 to 2 times as long. The state of wider ones would leave the first-level cache.
 STRIP_ROW_BYTES = 4096
 
-# Rows that are walked together, while the state of their columns is in registers. Their exponentials are added plainly
-# before they join the compensated sum.
+# Rows that are walked together, so that the state of their columns is read once. Their exponentials are added plainly
+# before they join the compensated sum; in two sums, by turns, which makes half as many roundings of each.
 BLOCK_CLASSES = 8
 
 # Strips are a whole number of vectors wide, of either dtype.
@@ -89,7 +89,8 @@ def _exponentials_of(shift, save):
             store(peak_value, i, zero)
         for block in range(0, classes, BLOCK_CLASSES):
             for i in range(0, columns, lanes):
-                m, partial, p = load(largest, i), zero, load(peak_value, i)
+                m, p = load(largest, i), load(peak_value, i)
+                partial, other = zero, zero
                 for k in range(block, min(block + BLOCK_CLASSES, classes)):
                     row = first + k * inner
                     z = shift(load_until(x, row + i, row + columns, lowest), m, t)
@@ -98,9 +99,9 @@ def _exponentials_of(shift, save):
                         store_until(out, row + i, row + columns, e)
                     # A largest logit counts 0 where it is the first of its column, and 1 after that.
                     peak = z == zero
-                    partial = partial + where(peak, p, e)
+                    partial, other = other, partial + where(peak, p, e)
                     p = where(peak, one, p)
-                s, c = two_sum(load(total, i), load(carry, i), partial)
+                s, c = two_sum(load(total, i), load(carry, i), partial + other)
                 store(total, i, s)
                 store(carry, i, c)
                 store(peak_value, i, p)
@@ -142,7 +143,10 @@ def _column_sum_of(term):
 
 
 def _rewrite_of(formula):
-    """Build ``rewrite(a, b, first, columns, temperature, state, out)``: out = formula(a, b, *state[:2], temperature)."""
+    """Build ``rewrite(a, b, first, columns, temperature, state, out)``: out = formula(a, b, *state, temperature).
+
+    The formula takes the first two rows of the state.
+    """
 
     def rewrite(a, b, first, columns, temperature, state, out):
         _, classes, inner = a.shape
@@ -266,7 +270,7 @@ _log_softmax_backward = over_range(_log_softmax_backward_columns)
 
 
 def _over_strips(kernel, x, *arguments):
-    """Run a kernel over the strips of an array: as wide as they may be, and so many that the threads share them evenly."""
+    """Run a kernel over the strips of x: as wide as they may be, and of a number that the threads share evenly."""
     outer, _, inner = x.shape
     threads = thread_count(x.size)
     share = threads // math.gcd(threads, outer)
