@@ -175,13 +175,21 @@ def _softmax_gradient(grad, y, dot, _, temperature):
 
 
 @register_jitable
+def _plain_softmax_gradient(grad, y, dot, _, temperature):
+    return softmax_gradient(grad, y, dot, const(grad, 1.0))  # a division by the constant 1 is no division
+
+
+@register_jitable
 def _log_softmax_gradient(grad, log_y, grad_sum, _, temperature):
     return log_softmax_gradient(grad, exp_nonpositive(log_y), grad_sum, temperature)
 
 
+@register_jitable
+def _plain_log_softmax_gradient(grad, log_y, grad_sum, _, temperature):
+    return log_softmax_gradient(grad, exp_nonpositive(log_y), grad_sum, const(grad, 1.0))
+
+
 _scale = _rewrite_of(_scaled)
-_softmax_gradients = _rewrite_of(_softmax_gradient)
-_log_softmax_gradients = _rewrite_of(_log_softmax_gradient)
 _dot = _column_sum_of(product)
 _grad_sum = _column_sum_of(first_of)
 _sum_exponentials = _exponentials_of(infinite_shift, save=False)
@@ -242,31 +250,28 @@ def _logsumexp_columns(start, stop, x, temperature, out, strip_columns):
             store_until(out, result + i, result + columns, load(largest, i) + log_sum(load(rest, i)))
 
 
-def _softmax_backward_columns(start, stop, grad, y, temperature, out, strip_columns):
-    _, classes, inner = grad.shape
-    state = np.empty((4, strip_columns), grad.dtype)
-    for strip in range(start, stop):
-        o, column, columns = _place(strip, inner, strip_columns)
-        first = o * classes * inner + column
-        _dot(grad, y, first, columns, state)
-        _softmax_gradients(grad, y, first, columns, temperature, state, out)
+def _backward_kernel(column_sum: Callable[..., object], gradient: Callable[..., object]) -> Callable[..., None]:
+    gradients = _rewrite_of(gradient)
 
+    def loop(start, stop, grad, y, temperature, out, strip_columns):
+        _, classes, inner = grad.shape
+        state = np.empty((4, strip_columns), grad.dtype)
+        for strip in range(start, stop):
+            o, column, columns = _place(strip, inner, strip_columns)
+            first = o * classes * inner + column
+            column_sum(grad, y, first, columns, state)
+            gradients(grad, y, first, columns, temperature, state, out)
 
-def _log_softmax_backward_columns(start, stop, grad, y, temperature, out, strip_columns):
-    _, classes, inner = grad.shape
-    state = np.empty((4, strip_columns), grad.dtype)
-    for strip in range(start, stop):
-        o, column, columns = _place(strip, inner, strip_columns)
-        first = o * classes * inner + column
-        _grad_sum(grad, y, first, columns, state)
-        _log_softmax_gradients(grad, y, first, columns, temperature, state, out)
+    return over_range(loop, f"backward_columns.{gradient.__qualname__}")
 
 
 _softmax, _softmax_at_temperature = _softmax_kernel(plain_shift), _softmax_kernel(shifted_logit)
 _log_softmax, _log_softmax_at_temperature = _log_softmax_kernel(plain_shift), _log_softmax_kernel(shifted_logit)
 _logsumexp = over_range(_logsumexp_columns)
-_softmax_backward = over_range(_softmax_backward_columns)
-_log_softmax_backward = over_range(_log_softmax_backward_columns)
+_softmax_backward = _backward_kernel(_dot, _plain_softmax_gradient)
+_softmax_backward_at_temperature = _backward_kernel(_dot, _softmax_gradient)
+_log_softmax_backward = _backward_kernel(_grad_sum, _plain_log_softmax_gradient)
+_log_softmax_backward_at_temperature = _backward_kernel(_grad_sum, _log_softmax_gradient)
 
 
 def _over_strips(kernel, x, *arguments):
@@ -298,9 +303,11 @@ def logsumexp_columns_forward(x, out):
 
 def softmax_columns_backward(grad, y, temperature, out):
     """The gradient of the logits, from that of y = softmax(x / temperature) over axis 1. `out` may be grad or y."""
-    _over_strips(_softmax_backward, grad, grad, y, temperature, out)
+    kernel = _softmax_backward if temperature == 1 else _softmax_backward_at_temperature
+    _over_strips(kernel, grad, grad, y, temperature, out)
 
 
 def log_softmax_columns_backward(grad, y, temperature, out):
     """The gradient of the logits, from that of y = log_softmax(x / temperature) over axis 1. `out` may be grad or y."""
-    _over_strips(_log_softmax_backward, grad, grad, y, temperature, out)
+    kernel = _log_softmax_backward if temperature == 1 else _log_softmax_backward_at_temperature
+    _over_strips(kernel, grad, grad, y, temperature, out)
