@@ -6,6 +6,7 @@ operation                               formula (`formulas/`)         loop (`cpu
 activations and their backwards         activations                   activations
 bias + activation, and back             activations                   linear
 softmax, log_softmax, logsumexp, back   logsumexp                     softmax, rows
+the same over an axis that is not last  logsumexp                     columns
 softmax cross-entropy, with gradient    losses, logsumexp             cross_entropy, rows
 label check, accuracy count, one-hot                                  labels
 SGD, with momentum                      updates                       updates
@@ -40,6 +41,11 @@ CONTRACT: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "log_softmax_forward": ("x", "temperature", "out"),
         "log_softmax_backward": ("grad", "y", "temperature", "out"),
         "logsumexp_forward": ("x", "out"),
+        "softmax_columns_forward": ("x", "temperature", "out"),
+        "softmax_columns_backward": ("grad", "y", "temperature", "out"),
+        "log_softmax_columns_forward": ("x", "temperature", "out"),
+        "log_softmax_columns_backward": ("grad", "y", "temperature", "out"),
+        "logsumexp_columns_forward": ("x", "out"),
         "softmax_cross_entropy_forward": ("logits", "labels", "losses"),
         "softmax_cross_entropy_with_grad": ("logits", "labels", "scale", "losses", "grad"),
         "first_outside": ("indices", "bound"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
@@ -14,61 +13,17 @@ from softgrad.ops.arguments import (
     check_dtype,
     check_shape,
     compute_dtype,
-    contiguous,
     float_array,
     into,
     is_ready,
     ready_out,
 )
-from softgrad.ops.backend import CPU, Backend, backend_of
+from softgrad.ops.axes import Axis, rows_of
+from softgrad.ops.backend import CPU, backend_of
 
 # The defaults. An op knows by identity that an option was left alone, before it has looked at any value.
 LAST = -1
 ONE = 1.0
-
-Axis = int | tuple[int, ...] | None
-
-
-class Rows:
-    """An array seen as a matrix: the axes that are normalised together become the columns of one row each."""
-
-    def __init__(self, shape: tuple[int, ...], axis: Axis) -> None:
-        axes = _normalised(axis, shape)
-        kept = [i for i in range(len(shape)) if i not in axes]
-        self.order = (*kept, *axes)
-        self.moved = self.order != tuple(range(len(shape)))
-        self.moved_shape = tuple(shape[i] for i in self.order)
-        self.kept_shape = tuple(shape[i] for i in kept)
-        self.keepdims_shape = tuple(1 if i in axes else size for i, size in enumerate(shape))
-        self.matrix_shape = (math.prod(self.kept_shape), math.prod(shape[i] for i in axes))
-
-    def matrix(self, backend: Backend, array: Any, dtype: Any) -> Any:
-        """The array as a contiguous matrix of that dtype; a copy only where the memory is in another order."""
-        if self.moved:
-            array = array.transpose(self.order)
-        return contiguous(backend, array, dtype).reshape(self.matrix_shape)
-
-    def write(self, backend: Backend, target: Any, fill: Callable[[Any], None]) -> None:
-        """Have `fill(matrix)` compute the rows of `target`, an array of the original shape."""
-        if not self.moved:
-            fill(target.reshape(self.matrix_shape))
-            return
-        matrix = backend.xp.empty(self.matrix_shape, target.dtype)
-        fill(matrix)
-        target.transpose(self.order)[...] = matrix.reshape(self.moved_shape)
-
-
-def _normalised(axis: Axis, shape: tuple[int, ...]) -> tuple[int, ...]:
-    if not shape:
-        raise ValueError("x must have at least one axis to normalise over; got a single number")
-    if axis is None:
-        return tuple(range(len(shape)))
-    try:
-        return tuple(np.lib.array_utils.normalize_axis_tuple(axis, len(shape)))
-    except (ValueError, TypeError) as error:
-        raise type(error)(
-            f"axis must be None, or different integers in [{-len(shape)}, {len(shape)}) for shape {shape}; got {axis!r}"
-        ) from None
 
 
 def _temperature(value: Any) -> float:
@@ -90,15 +45,15 @@ def _forward(kernel: str, x: Any, axis: Axis, temperature: Any, out: Any) -> Any
     x = float_array(backend, x, "x")
     dtype = compute_dtype(x.dtype)
     temperature = _temperature(temperature)
-    rows = Rows(x.shape, axis)
-    matrix = rows.matrix(backend, x, dtype)
-    run = getattr(backend.kernels, kernel)
+    rows = rows_of(x.shape, axis)
+    view = rows.view(backend, x, dtype)
+    run = rows.kernel(backend, kernel)
 
     def write(target: Any) -> None:
-        if matrix.size:
-            rows.write(backend, target, lambda result: run(matrix, temperature, result))
+        if view.size:
+            rows.write(backend, target, lambda result: run(view, temperature, result))
 
-    return into(backend, out, x.shape, x.dtype, (matrix,), write)
+    return into(backend, out, x.shape, x.dtype, (view,), write)
 
 
 def _backward(kernel: str, grad: Any, y: Any, axis: Axis, temperature: Any, out: Any) -> Any:
@@ -115,15 +70,15 @@ def _backward(kernel: str, grad: Any, y: Any, axis: Axis, temperature: Any, out:
     dtype = compute_dtype(grad.dtype)
     # At temperature 0 the output is constant between ties: its gradient is 0, which is the kernel's at infinity.
     temperature = _temperature(temperature) or math.inf
-    rows = Rows(grad.shape, axis)
-    grad_matrix, y_matrix = rows.matrix(backend, grad, dtype), rows.matrix(backend, y, dtype)
-    run = getattr(backend.kernels, kernel)
+    rows = rows_of(grad.shape, axis)
+    grad_view, y_view = rows.view(backend, grad, dtype), rows.view(backend, y, dtype)
+    run = rows.kernel(backend, kernel)
 
     def write(target: Any) -> None:
-        if grad_matrix.size:
-            rows.write(backend, target, lambda result: run(grad_matrix, y_matrix, temperature, result))
+        if grad_view.size:
+            rows.write(backend, target, lambda result: run(grad_view, y_view, temperature, result))
 
-    return into(backend, out, grad.shape, grad.dtype, (grad_matrix, y_matrix), write)
+    return into(backend, out, grad.shape, grad.dtype, (grad_view, y_view), write)
 
 
 def softmax(x: Any, /, *, axis: Axis = LAST, temperature: float = ONE, out: Any = None) -> Any:
@@ -219,17 +174,17 @@ def logsumexp(x: Any, /, *, axis: Axis = LAST, keepdims: bool = False, out: Any 
         return sums
     backend = backend_of(x=x, out=out)
     x = float_array(backend, x, "x")
-    rows = Rows(x.shape, axis)
-    matrix = rows.matrix(backend, x, compute_dtype(x.dtype))
+    rows = rows_of(x.shape, axis)
+    view = rows.view(backend, x, compute_dtype(x.dtype))
 
     def write(target: Any) -> None:
-        if matrix.shape[1] == 0:
+        if view.shape[1] == 0:
             target[...] = -math.inf
-        elif matrix.size:
-            backend.kernels.logsumexp_forward(matrix, target.reshape(-1))
+        elif view.size:
+            rows.kernel(backend, "logsumexp_forward")(view, target.reshape(view.shape[:1] + view.shape[2:]))
 
     shape = rows.keepdims_shape if keepdims else rows.kept_shape
-    result = into(backend, out, shape, x.dtype, (matrix,), write)
+    result = into(backend, out, shape, x.dtype, (view,), write)
     return result[()] if out is None else result  # a sum over everything is a number, as in NumPy
 
 

@@ -1,6 +1,13 @@
 """The CPU backend: `kernels.CONTRACT` over NumPy arrays."""
 
 from softgrad.kernels.cpu.activations import activation_backward, activation_forward
+from softgrad.kernels.cpu.columns import (
+    log_softmax_columns_backward,
+    log_softmax_columns_forward,
+    logsumexp_columns_forward,
+    softmax_columns_backward,
+    softmax_columns_forward,
+)
 from softgrad.kernels.cpu.cross_entropy import softmax_cross_entropy_forward, softmax_cross_entropy_with_grad
 from softgrad.kernels.cpu.gather import gather_scale
 from softgrad.kernels.cpu.labels import count_correct, first_outside, one_hot_forward
@@ -23,12 +30,17 @@ __all__ = [
     "first_outside",
     "gather_scale",
     "log_softmax_backward",
+    "log_softmax_columns_backward",
+    "log_softmax_columns_forward",
     "log_softmax_forward",
+    "logsumexp_columns_forward",
     "logsumexp_forward",
     "one_hot_forward",
     "sgd_momentum_update",
     "sgd_update",
     "softmax_backward",
+    "softmax_columns_backward",
+    "softmax_columns_forward",
     "softmax_cross_entropy_forward",
     "softmax_cross_entropy_with_grad",
     "softmax_forward",
