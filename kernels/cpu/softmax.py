@@ -114,13 +114,13 @@ def _logsumexp_rows(start, stop, x, out):
         store_first(out, block, rows, load_first(out, block, rows, zero) + logs)
 
 
-def _softmax_backward_kernel(writer):
+def _softmax_backward_kernel(tempered, writer):
     begin, put = writer.begin, writer.put
 
     def loop(start, stop, grad, y, temperature, out):
         classes = grad.shape[1]
         zero = zeros(grad)
-        t = const(zero, temperature)
+        t = const(zero, temperature if tempered else 1.0)  # a division by the constant 1 is no division
         if classes <= lanes_of(grad):
             for r in range(start, stop):
                 first = r * classes
@@ -134,16 +134,23 @@ def _softmax_backward_kernel(writer):
                 g, p = load_within(grad, i, first, end, zero), load_within(y, i, first, end, zero)
                 put(out, i, first, end, softmax_gradient(g, p, dot, t))
 
-    return over_range(loop, f"softmax_backward.{writer.name}", streams=writer is PAST_CACHE)
+    name = f"softmax_backward.{'tempered' if tempered else 'plain'}.{writer.name}"
+    return over_range(loop, name, streams=writer is PAST_CACHE)
 
 
-def _log_softmax_backward_kernel(writer):
+def _log_softmax_backward_kernel(tempered, writer):
     begin, put = writer.begin, writer.put
 
     def loop(start, stop, grad, y, temperature, out):
         classes = grad.shape[1]
         zero = zeros(grad)
-        t = const(zero, temperature)
+        t = const(zero, temperature if tempered else 1.0)
+        if classes <= lanes_of(grad):
+            for r in range(start, stop):
+                first = r * classes
+                g, p = load_first(grad, first, classes, zero), exp_nonpositive(load_first(y, first, classes, zero))
+                store_first(out, first, classes, log_softmax_gradient(g, p, const(zero, horizontal_sum(g)), t))
+            return
         for r in range(start, stop):
             first, end = r * classes, (r + 1) * classes
             grad_sum = const(zero, _sum(grad, y, first, end))
@@ -151,7 +158,8 @@ def _log_softmax_backward_kernel(writer):
                 g, log_p = load_within(grad, i, first, end, zero), load_within(y, i, first, end, zero)
                 put(out, i, first, end, log_softmax_gradient(g, exp_nonpositive(log_p), grad_sum, t))
 
-    return over_range(loop, f"log_softmax_backward.{writer.name}", streams=writer is PAST_CACHE)
+    name = f"log_softmax_backward.{'tempered' if tempered else 'plain'}.{writer.name}"
+    return over_range(loop, name, streams=writer is PAST_CACHE)
 
 
 _softmax = by_size(partial(_softmax_kernel, plain_shift))
@@ -159,8 +167,10 @@ _softmax_at_temperature = by_size(partial(_softmax_kernel, shifted_logit))
 _log_softmax = by_size(partial(_log_softmax_kernel, plain_shift))
 _log_softmax_at_temperature = by_size(partial(_log_softmax_kernel, shifted_logit))
 _logsumexp = over_range(_logsumexp_rows)
-_softmax_backward = by_size(_softmax_backward_kernel)
-_log_softmax_backward = by_size(_log_softmax_backward_kernel)
+_softmax_backward = by_size(partial(_softmax_backward_kernel, False))
+_softmax_backward_at_temperature = by_size(partial(_softmax_backward_kernel, True))
+_log_softmax_backward = by_size(partial(_log_softmax_backward_kernel, False))
+_log_softmax_backward_at_temperature = by_size(partial(_log_softmax_backward_kernel, True))
 
 
 def softmax_forward(x, temperature, out):
@@ -182,9 +192,11 @@ def logsumexp_forward(x, out):
 
 def softmax_backward(grad, y, temperature, out):
     """The gradient of each row's logits, from that of y = softmax(x / temperature). `out` may be grad or y."""
-    _softmax_backward(grad.shape[0], grad.size, grad, y, temperature, out)
+    kernel = _softmax_backward if temperature == 1 else _softmax_backward_at_temperature
+    kernel(grad.shape[0], grad.size, grad, y, temperature, out)
 
 
 def log_softmax_backward(grad, y, temperature, out):
     """The gradient of each row's logits, from that of y = log_softmax(x / temperature). `out` may be grad or y."""
-    _log_softmax_backward(grad.shape[0], grad.size, grad, y, temperature, out)
+    kernel = _log_softmax_backward if temperature == 1 else _log_softmax_backward_at_temperature
+    kernel(grad.shape[0], grad.size, grad, y, temperature, out)
