@@ -338,9 +338,7 @@ output_path = click.Path(dir_okay=False, path_type=Path)
 @option("--op", "names", metavar="NAME", multiple=True, help="Only this one; may be repeated.  [default: all]")
 @option("--family", type=click.Choice(FAMILIES), help="Only operations of this kind.")
 @option("--dtype", "dtypes", type=click.Choice(DTYPES), multiple=True, help="May be repeated.  [default: both]")
-@option(
-    "--threads", type=click.IntRange(1), multiple=True, help="May be repeated.  [default: 1 and one a processor]"
-)
+@option("--threads", type=click.IntRange(1), multiple=True, help="May be repeated.  [default: 1 and one a processor]")
 @option("--peer", "peers", type=click.Choice(PEERS), multiple=True, help="May be repeated.  [default: all installed]")
 @option(
     "--budget",

@@ -1,1 +1,1 @@
-"""`softgrad bench`: every operation beside other packages' in one process, results compared before anything is timed."""
+"""`softgrad bench`: every operation beside other packages in one process, results compared before they are timed."""

@@ -7,6 +7,7 @@ Numbers of threads are fixed when libraries are loaded: `run` sets the environme
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -50,6 +51,7 @@ def measure(threads: int, settings: Settings, lines: TextIO) -> None:
     environment = Environment.here().to_json()
     environment["packages"] |= {name: version_of(name) for name in settings.peers}
     tell("environment", environment)
+    gc.freeze()  # what the packages hold is no garbage, and looking through it before every cell takes long
 
     family = None
     for name in settings.operations:

@@ -133,11 +133,15 @@ ROWS = (
 # ---- elementwise
 
 SIZES: tuple[Shape, ...] = ((1000,), (100_000,), (10_000_000,))
-QUICK_SIZES: tuple[Shape, ...] = ((1000,), (10_000_000,))
+QUICK_SIZES: tuple[Shape, ...] = ((1000,), (100_000,))
+
+# These do little but move memory: in a quick run too they are measured where that is slowest.
+MEMORY_BOUND = ("relu", "relu_backward", "sigmoid", "sigmoid_backward")
 
 
 def _elementwise(function: str, make: Make) -> Operation:
-    return Operation(function, function, "elementwise", make, SIZES, QUICK_SIZES)
+    quick = SIZES if function in MEMORY_BOUND else QUICK_SIZES
+    return Operation(function, function, "elementwise", make, SIZES, quick)
 
 
 def _activations() -> tuple[Operation, ...]:
@@ -193,7 +197,7 @@ def _other(
 ) -> Operation:
     function = name.partition(" ")[0]
     return Operation(
-        name, function, "other", make, shapes, shapes[-1:], MappingProxyType(options), in_place=in_place, read=read
+        name, function, "other", make, shapes, shapes[:2], MappingProxyType(options), in_place=in_place, read=read
     )
 
 

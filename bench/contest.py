@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -22,8 +23,9 @@ MIN_ROUNDS, MAX_ROUNDS = 5, 300
 # After another library's threads have run, ours (or a peer's) find them spinning: they get this long to fall asleep.
 SETTLE_SECONDS = 0.001
 
-# Relative error of an element, and absolute error relative to the root mean square of all.
-TOLERANCES = {"float32": (1e-4, 1e-5), "float64": (1e-9, 1e-10)}
+# The error an element may have: relative to itself, and relative to the root mean square of all. The second is for the
+# tails, where some packages' formulas cancel: JAX's gelu_tanh_backward is off by 1e-5 where it should vanish.
+TOLERANCES = {"float32": (1e-4, 3e-5), "float64": (1e-9, 1e-10)}
 
 
 def compete(case: Case, ours: Peer, peers: Sequence[Peer], threads: int, budget: float) -> Cell:
@@ -79,14 +81,16 @@ def _difference(found: Any, expected: Any, dtype: str) -> str | None:
     if expected.dtype.kind == "f" and expected.ndim and found.dtype != expected.dtype:
         return f"{found.dtype} instead of {expected.dtype}"
     relative, absolute = TOLERANCES[dtype]
-    errors = np.abs(found - expected)
-    size = np.abs(expected)
-    allowed = relative * size + absolute * np.sqrt(np.mean(np.square(size)))
-    wrong = ~(errors <= allowed)  # NaN is wrong too
-    if not wrong.any():
+    found, expected = np.atleast_1d(found, expected)
+    size = np.abs(expected, dtype=dtype)
+    flat = size.reshape(-1)
+    limit = absolute * math.sqrt(np.vdot(flat, flat) / max(flat.size, 1))
+    excess = np.abs(found - expected, dtype=dtype)
+    excess -= np.multiply(size, relative, out=size)
+    worst = np.unravel_index(np.argmax(excess), excess.shape)  # NaN, if there is any
+    if excess[worst] <= limit:
         return None
-    worst = np.unravel_index(np.argmax(np.where(wrong, np.nan_to_num(errors, nan=np.inf), -1)), wrong.shape)
-    return f"{found[worst]:.9g} instead of {expected[worst]:.9g} at {tuple(map(int, worst))}; {wrong.sum():,} differ"
+    return f"{found[worst]:.9g} instead of {expected[worst]:.9g} at {tuple(map(int, worst))}"
 
 
 def time_in_turn(contenders: Sequence[Contender], budget: float, *, settle: bool) -> list[float]:

@@ -10,21 +10,27 @@ from rich.markup import escape
 from rich.table import Table
 
 from softgrad.bench.results import LOSING, Results
-from softgrad.bench.sheets import LOST, Sheet, shape_text, sheets, thread_words
+from softgrad.bench.sheets import LOST, Sheet, rate_text, shape_text, sheets, thread_words
 
 
 def print_results(results: Results) -> None:
     """Print the environment, the tables, and who was left out."""
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, FILE_WIDTH)
     for name, fact in environment_facts(results):
         console.print(f"[bold]{name:<10}[/] {escape(fact)}", soft_wrap=True)
     console.print()
     for sheet in sheets(results):
+        console.print(f"[bold]{escape(sheet.title)}[/]", soft_wrap=True)
         console.print(_rich_table(sheet))
     for line in problem_lines(results):
         console.print(f"[red]not timed[/]: {escape(line)}", soft_wrap=True)
     console.print(EXPLANATION, soft_wrap=True)
 
+
+# Of what is piped or kept, where no terminal has a width.
+FILE_WIDTH = 120
 
 EXPLANATION = (
     f"Ratios are the best peer's median time over softgrad's; {LOST} marks those below {LOSING}. "
@@ -48,18 +54,16 @@ def markdown(results: Results) -> str:
 
 def environment_facts(results: Results) -> Iterator[tuple[str, str]]:
     """What changes the results, by name."""
-    for threads, found in results.environments.items():
+    for found in list(results.environments.values())[:1]:  # but for the threads the same in every process
         packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
-        yield from {
-            "softgrad": f"{found['softgrad']}, Python {found['python']}, {packages}",
-            "processor": f"{found['cpu']}, {found['simd_bits']}-bit SIMD, {found['system']}",
-            "BLAS": f"{found['blas']}; OPENBLAS_CORETYPE was {results.openblas_coretype}, unset for the run",
-        }.items()
-        break  # the same in every process
+        yield "softgrad", f"{found['softgrad']}, Python {found['python']}, {packages}"
+        yield "processor", f"{found['cpu']}, {found['simd_bits']}-bit SIMD, {found['system']}"
+        yield "BLAS", f"{found['blas']}; OPENBLAS_CORETYPE was {results.openblas_coretype}, unset for the run"
     for threads, found in results.environments.items():
-        rates = results.copy_rates.get(threads, [])
-        copies = f"; copies {results.copy_rate(threads):.1f} GB/s, {min(rates):.1f} to {max(rates):.1f}" if rates else ""
-        yield thread_words(threads), f"Numba {found['threads']} on {found['threading_layer']}, BLAS {found['blas_threads']}{copies}"
+        pools = f"Numba {found['threads']} on {found['threading_layer']}, BLAS {found['blas_threads']}"
+        rates = results.copy_rates.get(threads)
+        copies = f"; copies {rate_text(rates)} GB/s" if rates else ""
+        yield thread_words(threads), pools + copies
 
 
 def problem_lines(results: Results) -> list[str]:
@@ -72,7 +76,7 @@ def problem_lines(results: Results) -> list[str]:
 
 
 def _rich_table(sheet: Sheet) -> Table:
-    table = Table(title=sheet.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for i, heading in enumerate(sheet.headings):
         table.add_column(heading, justify="left" if i < sheet.names else "right", no_wrap=True)
     for row in sheet.rows:

@@ -43,7 +43,8 @@ class Settings:
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Settings:
         """The settings that `to_json` gave."""
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+        own: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
+        return cls(**own)
 
 
 def all_threads() -> int:

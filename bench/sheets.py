@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from softgrad.bench import cases
 from softgrad.bench.results import LOSING, Cell, Results, Time, geometric_mean
 
 # Data moved by a call beyond which the share of the copy rate is printed: smaller data may stay in a cache.
 LARGE_BYTES = 60_000_000
 
-# The kernels that do little but move memory.
-MEMORY_BOUND = ("softmax", "softmax_backward", "relu", "relu_backward", "sigmoid", "sigmoid_backward")
+MEMORY_BOUND = ("softmax", "softmax_backward", *cases.MEMORY_BOUND)
 
 LOST = "!"  # marks a losing cell, so that it is seen without colour too
 NOTHING = "-"
@@ -95,10 +96,7 @@ def _large_sheet(results: Results) -> Sheet:
                     cell = max(cells, key=lambda cell: cell.traffic)
                     rates = (text for out in (False, True) for text in _rate_texts(results, cell, out=out))
                     rows.append((operation, shape_text(cell.shape), dtype, str(threads), *rates))
-    copies = "; ".join(
-        f"{thread_words(threads)} {results.copy_rate(threads):.1f} ({min(rates):.1f} to {max(rates):.1f})"
-        for threads, rates in results.copy_rates.items()
-    )
+    copies = "; ".join(f"{thread_words(threads)} {rate_text(rates)}" for threads, rates in results.copy_rates.items())
     return Sheet(
         f"Large arrays (over {LARGE_BYTES / 1e6:.0f} MB moved) beside plain copies, GB/s: {copies}",
         ("", "shape", "dtype", "threads", "GB/s", "of a copy", "with out=", "of a copy"),
@@ -151,7 +149,8 @@ def _losing_sheet(results: Results) -> Sheet:
         ours, best = _both_times(cell, out=out)
         rows.append(
             (
-                cell.operation + (" with out=" if out else ""),
+                cell.operation,
+                "out=" if out else "",
                 shape_text(cell.shape),
                 cell.dtype,
                 best.label,
@@ -161,8 +160,8 @@ def _losing_sheet(results: Results) -> Sheet:
                 time_text(best.seconds),
             )
         )
-    headings = ("", "shape", "dtype", "winner", "threads", "ratio", "softgrad", "winner")
-    return Sheet("Losing cells", headings, tuple(rows), names=4)
+    headings = ("", "", "shape", "dtype", "winner", "threads", "ratio", "softgrad", "winner")
+    return Sheet("Losing cells", headings, tuple(rows), names=5)
 
 
 def _both_times(cell: Cell, *, out: bool) -> tuple[Time, Time]:
@@ -187,6 +186,11 @@ def shape_text(shape: tuple[int, ...]) -> str:
     if len(shape) == 1:
         return f"{shape[0]:.0e}".replace("e+0", "e")
     return "×".join(map(str, shape))
+
+
+def rate_text(rates: Sequence[float]) -> str:
+    """The median of copy rates, and from where to where they went."""
+    return f"{statistics.median(rates):.1f} ({min(rates):.1f} to {max(rates):.1f})"
 
 
 def ratio_text(cell: Cell, *, out: bool) -> str:
