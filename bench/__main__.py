@@ -34,8 +34,9 @@ def _hold_to(threads: int) -> None:
 
 
 def measure(threads: int, settings: Settings, lines: TextIO) -> None:
-    """Write the environment, each cell, the copy rates between them and the call overhead to `lines`."""
+    """Write what is found to `lines`: environment, cells, copy rates between them, call overhead, others' share."""
     from softgrad.bench.cases import OPERATIONS
+    from softgrad.bench.contention import Clock, share_of_others
     from softgrad.bench.contest import compete
     from softgrad.bench.copy_rate import copy_rate
     from softgrad.bench.overhead import softmax_overhead
@@ -53,6 +54,7 @@ def measure(threads: int, settings: Settings, lines: TextIO) -> None:
     tell("environment", environment)
     gc.freeze()  # what the packages hold is no garbage, and looking through it before every cell takes long
 
+    before = Clock.now()
     family = None
     for name in settings.operations:
         operation = OPERATIONS[name]
@@ -65,6 +67,7 @@ def measure(threads: int, settings: Settings, lines: TextIO) -> None:
                 tell("cell", cell.to_json())
     tell("copy_rate", copy_rate(threads))
     tell("overhead", asdict(softmax_overhead(threads, settings.budget)))
+    tell("others", share_of_others(before))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,25 @@ TOLERANCES = {"float32": (1e-4, 3e-5), "float64": (1e-9, 1e-10)}
 
 def compete(case: Case, ours: Peer, peers: Sequence[Peer], threads: int, budget: float) -> Cell:
     """Compare and time all contenders of a case."""
-    operation = case.operation
+    result, contenders, problems = admit(case, ours, peers)
+    medians = time_in_turn(contenders, budget, settle=threads > 1)
+    return Cell(
+        case.operation.name,
+        case.operation.family,
+        case.shape,
+        case.dtype,
+        threads,
+        case.read + array_bytes(as_tuple(result)),
+        tuple(
+            Time(contender.peer, contender.way, contender.out, seconds)
+            for contender, seconds in zip(contenders, medians, strict=True)
+        ),
+        tuple(problems),
+    )
+
+
+def admit(case: Case, ours: Peer, peers: Sequence[Peer]) -> tuple[Any, list[Contender], list[Problem]]:
+    """Our result, the contenders that agree with it, and those that do not."""
     result = _as_numpy(ours.contender(ours.ways_of(case)[0], case).call())
     contenders: list[Contender] = []
     problems: list[Problem] = []
@@ -38,22 +56,14 @@ def compete(case: Case, ours: Peer, peers: Sequence[Peer], threads: int, budget:
         for way in peer.ways_of(case):
             try:
                 contender = peer.contender(way, case, result)
-                difference = compare(contender, result, case.dtype)
+                difference = compare(contender, result, way.precision or case.dtype)
             except Exception as error:  # whatever another package may raise: it is left out, and said so
                 difference = f"{type(error).__name__}: {error}"
             if difference is None:
                 contenders.append(contender)
             else:
                 problems.append(Problem(peer.label(way), difference))
-    medians = time_in_turn(contenders, budget, settle=threads > 1)
-    times = tuple(
-        Time(contender.peer, contender.way, contender.out, seconds)
-        for contender, seconds in zip(contenders, medians, strict=True)
-    )
-    traffic = case.read + array_bytes(as_tuple(result))
-    return Cell(
-        operation.name, operation.family, case.shape, case.dtype, threads, traffic, times, tuple(problems)
-    )  # fmt: skip
+    return result, contenders, problems
 
 
 def _as_numpy(result: Any) -> Any:
@@ -61,27 +71,28 @@ def _as_numpy(result: Any) -> Any:
     return tuple(map(np.asarray, result)) if isinstance(result, tuple) else np.asarray(result)
 
 
-def compare(contender: Contender, result: Any, dtype: str) -> str | None:
-    """How the contender's result differs from ours, or None if it does not, by more than rounding."""
+def compare(contender: Contender, result: Any, precision: str) -> str | None:
+    """How the contender's result differs from ours, or None if it does not, by more than rounding in that precision."""
     with contender.context():
         found = as_tuple(_as_numpy(contender.call()))
     expected = as_tuple(result)
     if len(found) != len(expected):
         return f"{len(found)} results instead of {len(expected)}"
     for one, ours in zip(found, expected, strict=True):
-        difference = _difference(one, ours, dtype)
+        difference = _difference(one, ours, precision)
         if difference is not None:
             return difference
     return None
 
 
-def _difference(found: Any, expected: Any, dtype: str) -> str | None:
+def _difference(found: Any, expected: Any, precision: str) -> str | None:
     if found.shape != expected.shape:
         return f"shape {found.shape} instead of {expected.shape}"
     if expected.dtype.kind == "f" and expected.ndim and found.dtype != expected.dtype:
         return f"{found.dtype} instead of {expected.dtype}"
-    relative, absolute = TOLERANCES[dtype]
+    relative, absolute = TOLERANCES[precision]
     found, expected = np.atleast_1d(found, expected)
+    dtype = np.result_type(expected, np.float32)  # counts are compared as floats
     size = np.abs(expected, dtype=dtype)
     flat = size.reshape(-1)
     limit = absolute * math.sqrt(np.vdot(flat, flat) / max(flat.size, 1))

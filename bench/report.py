@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from softgrad.bench.contention import BUSY
 from softgrad.bench.results import LOSING, Results
 from softgrad.bench.sheets import LOST, Sheet, rate_text, shape_text, sheets, thread_words
 
@@ -24,13 +25,15 @@ def print_results(results: Results) -> None:
     for sheet in sheets(results):
         console.print(f"[bold]{escape(sheet.title)}[/]", soft_wrap=True)
         console.print(_rich_table(sheet))
+    for line in warning_lines(results):
+        console.print(f"[yellow]warning[/]: {escape(line)}", soft_wrap=True)
     for line in problem_lines(results):
         console.print(f"[red]not timed[/]: {escape(line)}", soft_wrap=True)
     console.print(EXPLANATION, soft_wrap=True)
 
 
 # Of what is piped or kept, where no terminal has a width.
-FILE_WIDTH = 120
+FILE_WIDTH = 100
 
 EXPLANATION = (
     f"Ratios are the best peer's median time over softgrad's; {LOST} marks those below {LOSING}. "
@@ -46,6 +49,9 @@ def markdown(results: Results) -> str:
         lines += ["", f"## {sheet.title}", "", _markdown_row(sheet.headings)]
         lines.append(_markdown_row(["---" if i < sheet.names else "---:" for i in range(len(sheet.headings))]))
         lines += [_markdown_row([f"**{text}**" if text.endswith(LOST) else text for text in row]) for row in sheet.rows]
+    warnings = [f"- {line}" for line in warning_lines(results)]
+    if warnings:
+        lines += ["", "## Warnings", "", *warnings]
     problems = [f"- {line}" for line in problem_lines(results)]
     if problems:
         lines += ["", "## Not timed", "", *problems]
@@ -66,6 +72,15 @@ def environment_facts(results: Results) -> Iterator[tuple[str, str]]:
         yield thread_words(threads), pools + copies
 
 
+def warning_lines(results: Results) -> list[str]:
+    """What makes the results doubtful."""
+    return [
+        f"with {thread_words(threads)}, other processes took {share:.0%} of the processors; measure on a quiet machine"
+        for threads, share in results.others.items()
+        if share is not None and share > BUSY
+    ]
+
+
 def problem_lines(results: Results) -> list[str]:
     """Every contender that was not timed, and why."""
     return [
@@ -77,8 +92,9 @@ def problem_lines(results: Results) -> list[str]:
 
 def _rich_table(sheet: Sheet) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for i, heading in enumerate(sheet.headings):
-        table.add_column(heading, justify="left" if i < sheet.names else "right", no_wrap=True)
+    for i, heading in enumerate(sheet.headings):  # where it is narrow, words are folded and numbers kept whole
+        is_name = i < sheet.names
+        table.add_column(heading, justify="left" if is_name else "right", no_wrap=not is_name, overflow="fold")
     for row in sheet.rows:
         table.add_row(*(f"[bold red]{text}[/]" if text.endswith(LOST) else escape(text) for text in row))
     return table

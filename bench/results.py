@@ -109,6 +109,7 @@ class Results:
     openblas_coretype: str = "not set"  # as found; it is unset for the run
     environments: dict[int, dict[str, Any]] = field(default_factory=dict)
     copy_rates: dict[int, list[float]] = field(default_factory=dict)
+    others: dict[int, float | None] = field(default_factory=dict)  # the share of the machine other processes took
     overheads: list[Overhead] = field(default_factory=list)
     cells: list[Cell] = field(default_factory=list)
 
@@ -134,6 +135,7 @@ class Results:
             "openblas_coretype": self.openblas_coretype,
             "environments": self.environments,
             "copy_rates": self.copy_rates,
+            "others": self.others,
             "overheads": [asdict(overhead) for overhead in self.overheads],
             "cells": [
                 cell.to_json() | {"share": self.share(cell, out=False), "share_out": self.share(cell, out=True)}

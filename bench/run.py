@@ -13,6 +13,7 @@ from typing import Any
 from softgrad.bench.cases import OPERATIONS
 from softgrad.bench.results import Cell, Overhead, Results
 from softgrad.bench.settings import Settings
+from softgrad.bench.sheets import thread_words
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -57,7 +58,7 @@ def _run_process(threads: int, results: Results, on_cell: OnCell) -> None:
         if process.wait():
             errors.seek(0)
             last = (errors.read().strip().splitlines() or [f"exit code {process.returncode}"])[-1]
-            raise ChildProcessError(f"the measuring process with {threads} threads failed: {last}")
+            raise ChildProcessError(f"the measuring process with {thread_words(threads)} failed: {last}")
 
 
 def _add(results: Results, threads: int, event: str, value: Any, on_cell: OnCell) -> None:
@@ -69,5 +70,7 @@ def _add(results: Results, threads: int, event: str, value: Any, on_cell: OnCell
         results.copy_rates.setdefault(threads, []).append(value)
     elif event == "overhead":
         results.overheads.append(Overhead(**value))
+    elif event == "others":
+        results.others[threads] = value
     else:
         results.environments[threads] = value

@@ -40,12 +40,27 @@ class Contender:
 
 @dataclass(frozen=True)
 class Way:
-    """One way of an operation: `make(*arguments, **options)` returns the call; with `out`, it is given `out=` too."""
+    """One way of an operation.
+
+    Attributes
+    ----------
+    make
+        `make(*arguments, **options)` returns the call; of a way with `out` it is given `out=` too.
+    out
+        Whether it writes to memory given to it.
+    name
+        What tells it from the package's other ways.
+    context
+        What to hold around its calls, if not what the package's calls need.
+    precision
+        The dtype whose precision its results have, if they fall short of their own dtype's.
+    """
 
     make: Callable[..., Call]
     out: bool = False
     name: str = ""
     context: Callable[[], AbstractContextManager[Any]] | None = None
+    precision: str | None = None
 
 
 def allocating(function: Callable[..., Any], **fixed: Any) -> Way:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -245,7 +246,8 @@ PEER = Peer(
             "log_sigmoid_backward": (Way(_log_sigmoid_backward), Way(_log_sigmoid_backward, out=True)),
             "hardtanh_backward": _backward("hardtanh", -1.0, 1.0),
             "relu6_backward": _backward("hardtanh", 0.0, 6.0),
-            "hardsigmoid_backward": _backward("hardsigmoid"),
+            # Its 1/6 is a float32 in any dtype.
+            "hardsigmoid_backward": tuple(replace(way, precision="float32") for way in _backward("hardsigmoid")),
             "hardswish_backward": _backward("hardswish"),
             "linear": (Way(_linear), Way(_linear, out=True)),
             "linear_backward": (Way(_linear_backward), Way(_linear_backward, out=True)),
