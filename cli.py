@@ -81,6 +81,8 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
         except click.UsageError as error:
             error.ctx = None  # with a context click would print the usage before the one line that matters
             raise
@@ -335,14 +337,18 @@ output_path = click.Path(dir_okay=False, path_type=Path)
 
 @bench.command(short_help="Time every operation beside torch, jax, scipy and numpy.")
 @option("--quick", is_flag=True, help="A minute's glance: a choice of operations, few shapes, float32.")
-@option("--op", "names", metavar="NAME", multiple=True, help="Only this one; may be repeated.  [default: all]")
+@option("--op", metavar="NAME", multiple=True, help="Only this one; may be repeated.  [default: all]")
 @option("--family", type=click.Choice(FAMILIES), help="Only operations of this kind.")
-@option("--dtype", "dtypes", type=click.Choice(DTYPES), multiple=True, help="May be repeated.  [default: both]")
-@option("--threads", type=click.IntRange(1), multiple=True, help="May be repeated.  [default: 1 and one a processor]")
-@option("--peer", "peers", type=click.Choice(PEERS), multiple=True, help="May be repeated.  [default: all installed]")
+@option("--dtype", type=click.Choice(DTYPES), multiple=True, help="May be repeated.  [default: both]")
+@option(
+    "--threads", type=click.IntRange(1), metavar="N", multiple=True,
+    help="May be repeated.  [default: 1 and one a processor]",
+)  # fmt: skip
+@option("--peer", type=click.Choice(PEERS), multiple=True, help="May be repeated.  [default: all installed]")
 @option(
     "--budget",
     type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
     help=f"Seconds of timing for each contender of a cell.  [default: {BUDGET}, with --quick {QUICK_BUDGET}]",
 )
 @click.option("--json", "json_file", type=output_path, metavar="FILE", help="Write everything measured.")
@@ -388,11 +394,11 @@ def ops(
 
 def _bench_settings(
     quick: bool,
-    names: tuple[str, ...],
+    op: tuple[str, ...],
     family: str | None,
-    dtypes: tuple[str, ...],
+    dtype: tuple[str, ...],
     threads: tuple[int, ...],
-    peers: tuple[str, ...],
+    peer: tuple[str, ...],
     budget: float | None,
 ) -> Settings:
     """What was asked for, the rest at its default."""
@@ -401,10 +407,10 @@ def _bench_settings(
     from softgrad.bench.settings import Settings, all_threads
 
     return Settings(
-        operations=find_operations(names or (QUICK_OPERATIONS if quick else ()), family),
-        dtypes=dtypes or (DTYPES[:1] if quick else DTYPES),
+        operations=find_operations(op or (QUICK_OPERATIONS if quick else ()), family),
+        dtypes=dtype or (DTYPES[:1] if quick else DTYPES),
         threads=tuple(sorted(set(threads or (1, all_threads())))),
-        peers=find_peers(peers),
+        peers=find_peers(peer),
         budget=budget or (QUICK_BUDGET if quick else BUDGET),
         quick=quick,
     )

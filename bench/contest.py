@@ -23,6 +23,9 @@ MIN_ROUNDS, MAX_ROUNDS = 5, 300
 # After another library's threads have run, ours (or a peer's) find them spinning: they get this long to fall asleep.
 SETTLE_SECONDS = 0.001
 
+# Of a call that takes longer, waking one's own threads is no part worth a call that is not timed.
+LONG_SECONDS = 0.02
+
 # The error an element may have: relative to itself, and relative to the root mean square of all. The second is for the
 # tails, where some packages' formulas cancel: JAX's gelu_tanh_backward is off by 1e-5 where it should vanish.
 TOLERANCES = {"float32": (1e-4, 3e-5), "float64": (1e-9, 1e-10)}
@@ -116,7 +119,9 @@ def time_in_turn(contenders: Sequence[Contender], budget: float, *, settle: bool
     settle
         Before each turn let the threads of the others fall asleep, and wake one's own with a call that is not timed.
     """
-    repeats = [_repeats(contender) for contender in contenders]
+    guesses = [_guess(contender) for contender in contenders]
+    repeats = [max(1, round(ROUND_SECONDS / guess)) for guess in guesses]
+    wake = [settle and guess < LONG_SECONDS for guess in guesses]
     seconds: list[list[float]] = [[] for _ in contenders]
     with _no_garbage_collection():
         end = time.perf_counter() + budget * len(contenders)
@@ -124,17 +129,18 @@ def time_in_turn(contenders: Sequence[Contender], budget: float, *, settle: bool
         while rounds < MIN_ROUNDS or (rounds < MAX_ROUNDS and time.perf_counter() < end):
             for turn in range(len(contenders)):
                 i = (turn + rounds) % len(contenders)
-                seconds[i].append(_turn(contenders[i], repeats[i], settle))
+                if settle:
+                    time.sleep(SETTLE_SECONDS)
+                seconds[i].append(_turn(contenders[i], repeats[i], wake=wake[i]))
             rounds += 1
     return [statistics.median(times) for times in seconds]
 
 
-def _turn(contender: Contender, repeats: int, settle: bool) -> float:
-    """Seconds of a call, from one round of `repeats` calls."""
+def _turn(contender: Contender, repeats: int, *, wake: bool) -> float:
+    """Seconds of a call, from one round of `repeats` calls, after one that is not timed if it is to `wake` threads."""
     call = contender.call
     with contender.context():
-        if settle:
-            time.sleep(SETTLE_SECONDS)
+        if wake:
             call()
         started = time.perf_counter()
         for _ in range(repeats):
@@ -142,10 +148,10 @@ def _turn(contender: Contender, repeats: int, settle: bool) -> float:
         return (time.perf_counter() - started) / repeats
 
 
-def _repeats(contender: Contender) -> int:
-    """How many calls make a round; the call has been made before, so what it compiles or caches is there."""
-    seconds = min(_turn(contender, 1, False) for _ in range(2))
-    return max(1, round(ROUND_SECONDS / seconds))
+def _guess(contender: Contender) -> float:
+    """About how many seconds a call takes; it has been called before, so what it compiles or keeps is there."""
+    first = _turn(contender, 1, wake=False)
+    return first if first > LONG_SECONDS else min(first, _turn(contender, 1, wake=False))
 
 
 @contextmanager

@@ -390,3 +390,9 @@ def test_disagreement_interruption_and_failure_print_what_there_is(monkeypatch, 
     assert result.exit_code == code
     assert "not timed: jax in softmax" in result.stdout
     assert len(json.loads((tmp_path / "ops.json").read_text())["cells"]) == 1
+
+
+def test_bench_alone_shows_its_commands():
+    result = CliRunner().invoke(main, ["bench"])
+    assert result.exit_code == 2
+    assert "ops  " in result.stderr
