@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from softgrad.bench import cases
+from softgrad.bench.cases import MEMORY_BOUND
 from softgrad.bench.results import LOSING, Cell, Results, Time, geometric_mean
 
 # Data moved by a call beyond which the share of the copy rate is printed: smaller data may stay in a cache.
 LARGE_BYTES = 60_000_000
 
-MEMORY_BOUND = ("softmax", "softmax_backward", *cases.MEMORY_BOUND)
+# The kernels of which that share is printed: those that do little but move memory, and the softmax.
+NEAR_COPIES = ("softmax", "softmax_backward", *MEMORY_BOUND)
 
 LOST = "!"  # marks a losing cell, so that it is seen without colour too
 NOTHING = "-"
-
 
 T = TypeVar("T")
 
@@ -85,7 +85,7 @@ def _large_sheet(results: Results) -> Sheet:
     rows = []
     for threads in results.settings.threads:
         for dtype in results.settings.dtypes:
-            for operation in MEMORY_BOUND:
+            for operation in NEAR_COPIES:
                 cells = [
                     cell
                     for cell in results.cells
@@ -122,23 +122,35 @@ def _overhead_sheet(results: Results) -> Sheet:
 
 
 def _summary_sheet(results: Results) -> Sheet:
-    """Geometric means and losing cells of each table."""
+    """Geometric means and losing cells of each table, and of all."""
     rows = []
-    for threads, dtype, family in _distinct(results.cells, lambda cell: (cell.threads, cell.dtype, cell.family)):
-        own = [cell for cell in results.cells if (cell.threads, cell.dtype, cell.family) == (threads, dtype, family)]
-        columns: list[str] = []
-        for out in (False, True):
-            ratios = [ratio for cell in own if (ratio := cell.ratio(out=out)) is not None]
-            mean = geometric_mean(ratios)
-            lost = sum(cell.is_lost(out=out) for cell in own)
-            columns += [f"{mean:.2f}×" if mean else NOTHING, str(len(ratios)), str(lost)]
-        rows.append((family, dtype, str(threads), *columns))
+    for group in _distinct(results.cells, _group):
+        threads, dtype, family = group
+        summary = _summary(cell for cell in results.cells if _group(cell) == group)
+        rows.append((family, dtype, str(threads), *summary))
+    if len(rows) > 1:
+        rows.append(("all", "", "", *_summary(results.cells)))
     return Sheet(
         f"Geometric means of the ratios, and how many cells are lost (ratio below {LOSING})",
         ("", "dtype", "threads", "mean", "cells", "lost", "out= mean", "cells", "lost"),
         tuple(rows),
         names=2,
     )
+
+
+def _group(cell: Cell) -> tuple[int, str, str]:
+    return cell.threads, cell.dtype, cell.family
+
+
+def _summary(cells: Iterable[Cell]) -> Iterator[str]:
+    """Mean, count and losses, allocating and then with out=."""
+    own = list(cells)
+    for out in (False, True):
+        ratios = [ratio for cell in own if (ratio := cell.ratio(out=out)) is not None]
+        mean = geometric_mean(ratios)
+        yield f"{mean:.2f}×" if mean else NOTHING
+        yield str(len(ratios))
+        yield str(sum(cell.is_lost(out=out) for cell in own))
 
 
 def _losing_sheet(results: Results) -> Sheet:
@@ -160,7 +172,7 @@ def _losing_sheet(results: Results) -> Sheet:
                 time_text(best.seconds),
             )
         )
-    headings = ("", "", "shape", "dtype", "winner", "threads", "ratio", "softgrad", "winner")
+    headings = ("", "", "shape", "dtype", "winner", "threads", "ratio", "softgrad", "its time")
     return Sheet("Losing cells", headings, tuple(rows), names=5)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from softgrad.bench.peers.peer import Peer, Way, allocating, both
+from softgrad.bench.peers.peer import Call, Peer, Way, allocating, both
 
 # ---- rows
 
@@ -63,6 +64,15 @@ def _cross_entropy_with_grad(logits: Any, labels: Any, out: Any = None) -> Any:
 
 
 # ---- elementwise
+
+
+def _ufunc(function: Callable[..., Any], *constants: float) -> tuple[Way, ...]:
+    """Both ways of function(x, *constants)."""
+
+    def make(x: Any, **out: Any) -> Call:
+        return partial(function, x, *constants, **out)
+
+    return Way(make), Way(make, out=True)
 
 
 def _identity(x: Any, out: Any = None) -> Any:
@@ -130,10 +140,6 @@ def _gelu_tanh(x: Any, out: Any = None) -> Any:
     out *= x
     out *= 0.5
     return out
-
-
-def _clip(low: float, high: float) -> Callable[..., Any]:
-    return lambda x, out=None: np.clip(x, low, high, out=out)
 
 
 def _hardsigmoid(x: Any, out: Any = None) -> Any:
@@ -252,12 +258,12 @@ PEER = Peer(
             "log_softmax_backward": both(_log_softmax_backward),
             "softmax_cross_entropy": (allocating(_cross_entropy),),
             "softmax_cross_entropy_with_grad": both(_cross_entropy_with_grad),
-            "heaviside": both(lambda x, out=None: np.heaviside(x, 1, out=out)),
+            "heaviside": _ufunc(np.heaviside, 1),
             "identity": both(_identity),
             "identity_backward": both(lambda grad, y, out=None: _identity(grad, out)),
             "sigmoid": both(_sigmoid),
             "tanh": both(np.tanh),
-            "relu": both(lambda x, out=None: np.maximum(x, 0, out=out)),
+            "relu": _ufunc(np.maximum, 0),
             "leaky_relu": both(_leaky_relu),
             "elu": both(_elu),
             "celu": both(_elu),  # the same at alpha 1
@@ -267,8 +273,8 @@ PEER = Peer(
             "softsign": both(_softsign),
             "mish": both(_mish),
             "gelu_tanh": both(_gelu_tanh),
-            "hardtanh": both(_clip(-1, 1)),
-            "relu6": both(_clip(0, 6)),
+            "hardtanh": _ufunc(np.clip, -1, 1),
+            "relu6": _ufunc(np.clip, 0, 6),
             "hardsigmoid": both(_hardsigmoid),
             "hardswish": both(_hardswish),
             "sigmoid_backward": both(_sigmoid_backward),

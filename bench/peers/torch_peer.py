@@ -28,6 +28,13 @@ MEAN, IGNORE_NOTHING = 1, -100
 # ---- rows
 
 
+def _over_axis(function: Callable[..., Any]) -> tuple[Way, ...]:
+    def make(x: Any, axis: int, **out: Any) -> Call:
+        return partial(function, x, axis, **out)
+
+    return Way(make), Way(make, out=True)
+
+
 def _softmax_backward(overload: Any, grad: Any, y: Any, axis: int, out: Any = None) -> Call:
     given = {} if out is None else {"grad_input" if overload is aten._softmax_backward_data.out else "out": out}
     return partial(overload, grad, y, axis, y.dtype, **given)
@@ -198,9 +205,9 @@ PEER = Peer(
     "torch",
     MappingProxyType(
         {
-            "softmax": both(lambda x, axis, **out: torch.softmax(x, axis, **out)),
-            "log_softmax": both(lambda x, axis, **out: torch.log_softmax(x, axis, **out)),
-            "logsumexp": both(lambda x, axis, **out: torch.logsumexp(x, axis, **out)),
+            "softmax": _over_axis(torch.softmax),
+            "log_softmax": _over_axis(torch.log_softmax),
+            "logsumexp": _over_axis(torch.logsumexp),
             "softmax_backward": _softmax_backwards("_softmax_backward_data"),
             "log_softmax_backward": _softmax_backwards("_log_softmax_backward_data"),
             "softmax_cross_entropy": (allocating(functional.cross_entropy),),
