@@ -11,10 +11,13 @@ from softgrad.bench.sheets import shape_text, thread_words
 
 
 def run_with_progress(results: Results) -> None:
-    """Measure, showing which cell was the last and how much is left."""
+    """Measure, showing which cell was the last and how much is left; nothing where the error stream is no terminal."""
     console = Console(stderr=True)
+    if not console.is_terminal:
+        run(results, lambda cell: None)
+        return
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("starting", total=count_cells(results.settings))
 
         def on_cell(cell: Cell) -> None:
