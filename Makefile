@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help train test lint types format wheel bench-epoch coefficients ulp digits clean
+.PHONY: help train test lint types format wheel bench bench-epoch coefficients ulp digits clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
@@ -30,7 +30,7 @@ lint: $(INSTALLED)  ## Check style and formatting.
 
 types: $(INSTALLED)  ## Check types. The link gives mypy a folder with the package's name, which the root has not.
 	@mkdir -p build/typing && ln -sfn ../.. build/typing/softgrad
-	MYPYPATH=build/typing $(BIN)/mypy -p softgrad.kernels -p softgrad.ops -p softgrad.train \
+	MYPYPATH=build/typing $(BIN)/mypy -p softgrad.bench -p softgrad.kernels -p softgrad.ops -p softgrad.train \
 		-m softgrad -m softgrad.cli -m softgrad.environment
 
 format: $(INSTALLED)  ## Format the code.
@@ -40,6 +40,9 @@ format: $(INSTALLED)  ## Format the code.
 wheel: $(INSTALLED)  ## Build the wheel and the source archive, into dist/.
 	rm -rf dist
 	$(BIN)/python -m build --quiet
+
+bench: $(INSTALLED)  ## Every operation beside torch, jax, scipy and numpy: those that `pip install .[bench]` put there.
+	$(BIN)/softgrad bench ops
 
 bench-epoch: $(INSTALLED)  ## An epoch of MNIST beside PyTorch; needs SOFTGRAD_DATA and `pip install .[bench]`.
 	$(BIN)/python benchmarks/mnist_epoch.py --data-dir $(SOFTGRAD_DATA)

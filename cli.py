@@ -1,4 +1,4 @@
-"""The command line: `softgrad train | evaluate | predict | doctor`. Options in, one call, a report out."""
+"""The command line: `softgrad train | evaluate | predict | doctor | bench`. Options in, one call, a report out."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from softgrad import __version__
+from softgrad.bench.settings import BUDGET, DTYPES, FAMILIES, PEERS, QUICK_BUDGET
 
 if TYPE_CHECKING:
+    from softgrad.bench.settings import Settings
     from softgrad.train import Run
 
 # Exit codes: 2 for wrong use (click's own), 1 for failure, and the shell's convention for Ctrl-C.
@@ -79,6 +81,8 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
         except click.UsageError as error:
             error.ctx = None  # with a context click would print the usage before the one line that matters
             raise
@@ -111,7 +115,8 @@ def _as_option(message: str) -> str:
     """A message that starts with a setting's name, with the option's name instead: batch_size, --batch-size."""
     first, _, rest = message.partition(" ")
     option = "--" + first.replace("_", "-")
-    known = {name for command in main.commands.values() for param in command.params for name in param.opts}
+    commands = [*main.commands.values(), *bench.commands.values()]
+    known = {name for command in commands for param in command.params for name in param.opts}
     return f"{option} {rest}" if option in known else message
 
 
@@ -320,6 +325,95 @@ def _data_found(data_dir: Path | None) -> dict[str, str]:
         except DatasetError as error:
             found[name] = f"not found: {error}"
     return found
+
+
+@main.group(short_help="Measure speed beside other packages.")
+def bench() -> None:
+    """Measure speed beside other packages, in the same process, results compared first."""
+
+
+output_path = click.Path(dir_okay=False, path_type=Path)
+
+
+@bench.command(short_help="Time every operation beside torch, jax, scipy and numpy.")
+@option("--quick", is_flag=True, help="A minute's glance: a choice of operations, few shapes, float32.")
+@option("--op", metavar="NAME", multiple=True, help="Only this one; may be repeated.  [default: all]")
+@option("--family", type=click.Choice(FAMILIES), help="Only operations of this kind.")
+@option("--dtype", type=click.Choice(DTYPES), multiple=True, help="May be repeated.  [default: both]")
+@option(
+    "--threads", type=click.IntRange(1), metavar="N", multiple=True,
+    help="May be repeated.  [default: 1 and one a processor]",
+)  # fmt: skip
+@option("--peer", type=click.Choice(PEERS), multiple=True, help="May be repeated.  [default: all installed]")
+@option(
+    "--budget",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help=f"Seconds of timing for each contender of a cell.  [default: {BUDGET}, with --quick {QUICK_BUDGET}]",
+)
+@click.option("--json", "json_file", type=output_path, metavar="FILE", help="Write everything measured.")
+@click.option("--table", "table_file", type=output_path, metavar="FILE", help="Write the tables as Markdown.")
+@click.option("--chart", "chart_file", type=output_path, metavar="FILE", help="Draw the ratios (.png or .svg).")
+@click.pass_context
+def ops(
+    context: click.Context,
+    /,
+    json_file: Path | None,
+    table_file: Path | None,
+    chart_file: Path | None,
+    **choices: Any,
+) -> None:
+    """Time every operation beside torch, jax, scipy and numpy, whichever are installed.
+
+    All contenders of a cell (operation, shape, dtype, threads) take turns in one process, after their results have
+    been compared. A peer whose result differs is left out and the exit code is 1.
+
+    \b
+    softgrad bench ops --quick                     under a minute
+    softgrad bench ops --op softmax --op gelu      two operations, everywhere
+    softgrad bench ops --json ops.json --table ops.md --chart ops.png
+    """
+    import os
+
+    from softgrad.bench.progress import run_with_progress
+    from softgrad.bench.report import print_results
+    from softgrad.bench.results import Results
+    from softgrad.bench.writing import check_files, write_files
+
+    check_files(json_file, table_file, chart_file)
+    results = Results(_bench_settings(**choices), os.environ.get("OPENBLAS_CORETYPE", "not set"))
+    try:
+        run_with_progress(results)
+    finally:  # after Ctrl-C or a failure what there is is shown and written all the same
+        if results.cells:
+            print_results(results)
+            write_files(results, json_file, table_file, chart_file)
+    if results.problems:
+        context.exit(FAILURE)
+
+
+def _bench_settings(
+    quick: bool,
+    op: tuple[str, ...],
+    family: str | None,
+    dtype: tuple[str, ...],
+    threads: tuple[int, ...],
+    peer: tuple[str, ...],
+    budget: float | None,
+) -> Settings:
+    """What was asked for, the rest at its default."""
+    from softgrad.bench.cases import QUICK_OPERATIONS, find_operations
+    from softgrad.bench.peers import find_peers
+    from softgrad.bench.settings import Settings, all_threads
+
+    return Settings(
+        operations=find_operations(op or (QUICK_OPERATIONS if quick else ()), family),
+        dtypes=dtype or (DTYPES[:1] if quick else DTYPES),
+        threads=tuple(sorted(set(threads or (1, all_threads())))),
+        peers=find_peers(peer),
+        budget=budget or (QUICK_BUDGET if quick else BUDGET),
+        quick=quick,
+    )
 
 
 if __name__ == "__main__":

@@ -75,13 +75,14 @@ def test_arrays_are_positional_and_options_keywords(name: str) -> None:
     }
 
 
-# ---- imports point one way: train -> ops -> kernels -> kernels/formulas
+# ---- imports point one way: bench -> train -> ops -> kernels -> kernels/formulas
 
 OUTER = {
-    "kernels/formulas": ["cli", "train", "ops", "kernels.cpu", "kernels.cache"],
-    "kernels": ["cli", "train", "ops"],
-    "ops": ["cli", "train"],
-    "train": ["cli"],
+    "kernels/formulas": ["cli", "bench", "train", "ops", "kernels.cpu", "kernels.cache"],
+    "kernels": ["cli", "bench", "train", "ops"],
+    "ops": ["cli", "bench", "train"],
+    "train": ["cli", "bench"],
+    "bench": ["cli"],
 }
 
 

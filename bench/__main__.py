@@ -1,0 +1,74 @@
+"""The process that measures, one for each number of threads: settings in, a JSON object a line out.
+
+    python -m softgrad.bench THREADS SETTINGS
+
+Numbers of threads are fixed when libraries are loaded: `run` sets the environment and starts this.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+from dataclasses import asdict
+from typing import Any, TextIO
+
+from softgrad.bench.settings import Settings
+
+
+def main() -> None:
+    """Measure everything the settings ask for with this many threads."""
+    threads, settings = int(sys.argv[1]), Settings.from_json(json.loads(sys.argv[2]))
+    _hold_to(threads)
+    # What a library prints must not come between the lines of JSON.
+    lines = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    measure(threads, settings, lines)
+
+
+def _hold_to(threads: int) -> None:
+    """Keep this process to as many processors; jax has no other way of being held to a number of threads."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+
+
+def measure(threads: int, settings: Settings, lines: TextIO) -> None:
+    """Write what is found to `lines`: environment, cells, copy rates between them, call overhead, others' share."""
+    from softgrad.bench.cases import OPERATIONS
+    from softgrad.bench.contention import Clock, share_of_others
+    from softgrad.bench.contest import compete
+    from softgrad.bench.copy_rate import copy_rate
+    from softgrad.bench.overhead import softmax_overhead
+    from softgrad.bench.peers import load_peer, version_of
+    from softgrad.environment import Environment
+
+    def tell(event: str, value: Any) -> None:
+        print(json.dumps({"event": event, "value": value}), file=lines, flush=True)
+
+    ours, *peers = [load_peer(name) for name in ("softgrad", *settings.peers)]
+    for peer in peers:
+        peer.set_threads(threads)
+    environment = Environment.here().to_json()
+    environment["packages"] |= {name: version_of(name) for name in settings.peers}
+    tell("environment", environment)
+    gc.freeze()  # what the packages hold is no garbage, and looking through it before every cell takes long
+
+    before = Clock.now()
+    family = None
+    for name in settings.operations:
+        operation = OPERATIONS[name]
+        if operation.family != family:
+            family = operation.family
+            tell("copy_rate", copy_rate(threads))
+        for dtype in settings.dtypes:
+            for shape in operation.quick_shapes if settings.quick else operation.shapes:
+                cell = compete(operation.case(shape, dtype), ours, peers, threads, settings.budget)
+                tell("cell", cell.to_json())
+    tell("copy_rate", copy_rate(threads))
+    tell("overhead", asdict(softmax_overhead(threads, settings.budget)))
+    tell("others", share_of_others(before))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,263 @@
+"""What is measured: a row for each operation, and from row, shape and dtype the work of one cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from softgrad import ops
+
+Shape = tuple[int, ...]
+Make = Callable[[Shape, Any, np.random.Generator], tuple[Any, ...]]
+
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Case:
+    """The work of one cell, the same for every contender.
+
+    Attributes
+    ----------
+    operation, shape, dtype
+        Where it came from.
+    arguments
+        The positional arguments, most of them arrays.
+    read
+        The bytes that must be read of them.
+    """
+
+    operation: Operation
+    shape: Shape
+    dtype: str
+    arguments: tuple[Any, ...]
+    read: int
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One row of the table.
+
+    Attributes
+    ----------
+    name
+        As printed: the public function, and what is special about this row.
+    function
+        The public function of `softgrad.ops`, by which peers know what to do.
+    family
+        "rows", "elementwise" or "other": operations that share their shapes share a table.
+    make
+        Makes the arguments, from shape, dtype and a random generator.
+    shapes, quick_shapes
+        Where it is measured, and where in a quick run.
+    options
+        The keyword arguments.
+    in_place
+        Its results are its first arguments, written anew.
+    read
+        The bytes that must be read of the arguments; by default all of them.
+    """
+
+    name: str
+    function: str
+    family: str
+    make: Make
+    shapes: tuple[Shape, ...]
+    quick_shapes: tuple[Shape, ...]
+    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    in_place: bool = False
+    read: Callable[[tuple[Any, ...]], int] = lambda arguments: array_bytes(arguments)
+
+    def case(self, shape: Shape, dtype: str) -> Case:
+        """The work at that shape and dtype; the same numbers every time."""
+        arguments = self.make(shape, np.dtype(dtype), np.random.default_rng(SEED))
+        return Case(self, shape, dtype, arguments, self.read(arguments))
+
+
+def array_bytes(values: Any) -> int:
+    """The bytes of all arrays among the values."""
+    return sum(value.nbytes for value in values if isinstance(value, np.ndarray))
+
+
+def _normal(shape: Shape, dtype: Any, rng: np.random.Generator) -> Any:
+    return rng.standard_normal(shape, dtype)
+
+
+def _logits(shape: Shape, dtype: Any, rng: np.random.Generator) -> Any:
+    x = _normal(shape, dtype, rng)
+    x *= 2  # spread enough that a softmax is not flat
+    x[x == 0] = 1  # packages differ in which side's derivative they give at a kink, all rightly
+    return x
+
+
+# ---- rows
+
+ROW_SHAPES: tuple[Shape, ...] = ((128, 10), (1024, 10), (60_000, 10), (4096, 1000), (256, 32_000), (64, 128_256))
+QUICK_ROW_SHAPES: tuple[Shape, ...] = ((128, 10), (4096, 1000))
+
+
+def _one(shape: Shape, dtype: Any, rng: np.random.Generator) -> tuple[Any, ...]:
+    return (_logits(shape, dtype, rng),)
+
+
+def _grad_and(forward: Callable[[Any], Any]) -> Make:
+    """Arguments of a backward that takes the output: the gradient and forward(x)."""
+
+    def make(shape: Shape, dtype: Any, rng: np.random.Generator) -> tuple[Any, ...]:
+        return _normal(shape, dtype, rng), forward(_logits(shape, dtype, rng))
+
+    return make
+
+
+def _labelled(shape: Shape, dtype: Any, rng: np.random.Generator) -> tuple[Any, ...]:
+    return _logits(shape, dtype, rng), rng.integers(0, shape[1], shape[0])
+
+
+def _rows(function: str, make: Make, **options: Any) -> Operation:
+    return Operation(function, function, "rows", make, ROW_SHAPES, QUICK_ROW_SHAPES, MappingProxyType(options))
+
+
+ROWS = (
+    _rows("softmax", _one, axis=-1),
+    _rows("log_softmax", _one, axis=-1),
+    _rows("logsumexp", _one, axis=-1),
+    _rows("softmax_backward", _grad_and(ops.softmax), axis=-1),
+    _rows("log_softmax_backward", _grad_and(ops.log_softmax), axis=-1),
+    _rows("softmax_cross_entropy", _labelled),
+    _rows("softmax_cross_entropy_with_grad", _labelled),
+)
+
+# ---- elementwise
+
+SIZES: tuple[Shape, ...] = ((1000,), (100_000,), (10_000_000,))
+QUICK_SIZES: tuple[Shape, ...] = ((1000,), (100_000,))
+
+# These do little but move memory: in a quick run too they are measured where that is slowest.
+MEMORY_BOUND = ("relu", "relu_backward", "sigmoid", "sigmoid_backward")
+
+
+def _elementwise(function: str, make: Make) -> Operation:
+    quick = SIZES if function in MEMORY_BOUND else QUICK_SIZES
+    return Operation(function, function, "elementwise", make, SIZES, quick)
+
+
+def _activations() -> tuple[Operation, ...]:
+    """Forward and backward of every activation, side by side."""
+    operations = []
+    for name, row in ops.ACTIVATIONS.items():
+        operations.append(_elementwise(name, _one))
+        if row.backward is not None:
+            saved = getattr(ops, name) if row.saved == "output" else lambda x: x
+            operations.append(_elementwise(f"{name}_backward", _grad_and(saved)))
+    return tuple(operations)
+
+
+# ---- other
+
+# A batch of 128 through the first layer of the MNIST network: (rows, inputs, outputs).
+LAYER: Shape = (128, 784, 256)
+
+
+def _layer(shape: Shape, dtype: Any, rng: np.random.Generator) -> tuple[Any, ...]:
+    rows, inputs, outputs = shape
+    x, w = _normal((rows, inputs), dtype, rng), _normal((inputs, outputs), dtype, rng)
+    w /= np.sqrt(inputs)
+    return x, w, _normal((outputs,), dtype, rng)
+
+
+def _layer_backward(shape: Shape, dtype: Any, rng: np.random.Generator) -> tuple[Any, ...]:
+    x, w, b = _layer(shape, dtype, rng)
+    y = ops.linear(x, w, b, activation="relu")
+    return _normal(y.shape, dtype, rng), y, x, w
+
+
+def _arrays(count: int) -> Make:
+    return lambda shape, dtype, rng: tuple(_normal(shape, dtype, rng) for _ in range(count))
+
+
+def _labels_and_classes(shape: Shape, dtype: Any, rng: np.random.Generator) -> tuple[Any, ...]:
+    return rng.integers(0, shape[1], shape[0]), shape[1], dtype
+
+
+def _pixels_and_indices(shape: Shape, dtype: Any, rng: np.random.Generator) -> tuple[Any, ...]:
+    images = rng.integers(0, 256, (60_000, shape[1]), np.uint8)
+    return images, rng.integers(0, len(images), shape[0]), dtype
+
+
+def _gathered_bytes(arguments: tuple[Any, ...]) -> int:
+    images, indices, _ = arguments
+    return int(indices.nbytes + len(indices) * images[0].nbytes)
+
+
+def _other(
+    name: str, make: Make, shapes: tuple[Shape, ...], in_place: bool = False, read: Any = array_bytes, **options: Any
+) -> Operation:
+    function = name.partition(" ")[0]
+    return Operation(
+        name, function, "other", make, shapes, shapes[:2], MappingProxyType(options), in_place=in_place, read=read
+    )
+
+
+LABELLED_SHAPES: tuple[Shape, ...] = ((128, 10), (60_000, 10), (4096, 1000))
+
+OTHER = (
+    _other("softmax axis=0", _one, ((64, 128_256), (1000, 4096)), axis=0),
+    _other("softmax axis=1", _one, ((32, 1000, 64),), axis=1),
+    _other("linear", _layer, (LAYER,), activation=None),
+    _other("linear relu", _layer, (LAYER,), activation="relu"),
+    _other("linear_backward relu", _layer_backward, (LAYER,), activation="relu"),
+    _other("sgd_update", _arrays(2), SIZES, in_place=True, lr=0.01, momentum=0.0),
+    _other("sgd_update momentum", _arrays(3), SIZES, in_place=True, lr=0.01, momentum=0.9),
+    _other("one_hot", _labels_and_classes, LABELLED_SHAPES),
+    _other("accuracy", _labelled, LABELLED_SHAPES),
+    _other("count_correct", _labelled, LABELLED_SHAPES),
+    _other(
+        "gather_scale", _pixels_and_indices, ((128, 784),), read=_gathered_bytes, scale=1 / 78.6, shift=-0.42
+    ),
+)  # fmt: skip
+
+OPERATIONS: Mapping[str, Operation] = MappingProxyType(
+    {operation.name: operation for operation in (*ROWS, *_activations(), *OTHER)}
+)
+
+# What a quick run measures: of each kind of kernel one.
+QUICK_OPERATIONS = (
+    "softmax",
+    "softmax_backward",
+    "logsumexp",
+    "softmax_cross_entropy_with_grad",
+    "relu",
+    "relu_backward",
+    "sigmoid",
+    "sigmoid_backward",
+    "tanh",
+    "gelu",
+    "gelu_backward",
+    "linear relu",
+    "sgd_update momentum",
+)
+
+
+def find_operations(names: tuple[str, ...], family: str | None) -> tuple[str, ...]:
+    """The operations of those names (of all, if none is given), in the table's order, of that family.
+
+    Raises
+    ------
+    ValueError
+        If there is no such operation, or none of them is of the family; the message lists the names.
+    """
+    for name in names:
+        if name not in OPERATIONS:
+            raise ValueError(f"op must be one of {', '.join(OPERATIONS)}; got {name!r}")
+    found = tuple(
+        name
+        for name, operation in OPERATIONS.items()
+        if (not names or name in names) and family in (None, operation.family)
+    )
+    if not found:
+        raise ValueError(f"op {', '.join(names)} has nothing of the family {family}; leave one of the two out")
+    return found

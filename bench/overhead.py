@@ -1,0 +1,29 @@
+"""What a public function adds to its kernel: checks, dispatch, and the memory of the result."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from softgrad import ops
+from softgrad.bench.cases import OPERATIONS
+from softgrad.bench.contest import time_in_turn
+from softgrad.bench.peers.peer import Contender
+from softgrad.bench.results import Overhead
+from softgrad.kernels import cpu
+
+SHAPE = (128, 10)
+
+
+def softmax_overhead(threads: int, budget: float) -> Overhead:
+    """`ops.softmax` of a small matrix, allocating and with `out=`, beside the kernel it calls."""
+    (x,) = OPERATIONS["softmax"].case(SHAPE, "float32").arguments
+    out = np.empty_like(x)
+    calls = (
+        partial(cpu.softmax_forward, x, np.float32(1), out),
+        partial(ops.softmax, x),
+        partial(ops.softmax, x, out=out),
+    )
+    contenders = [Contender("softgrad", "", False, call) for call in calls]
+    return Overhead(threads, *time_in_turn(contenders, budget, settle=False))

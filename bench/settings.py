@@ -1,0 +1,52 @@
+"""What a benchmark run measures. Nothing heavy is imported here: the command line reads it for its help."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from typing import Any
+
+FAMILIES = ("rows", "elementwise", "other")
+DTYPES = ("float32", "float64")
+PEERS = ("torch", "jax", "scipy", "numpy")
+
+BUDGET, QUICK_BUDGET = 0.1, 0.03  # seconds
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One run: which operations, at which shapes, beside whom, for how long.
+
+    Attributes
+    ----------
+    operations
+        Names of rows of `cases.OPERATIONS`.
+    dtypes, threads, peers
+        Every operation is measured in every dtype, with every number of threads, beside every peer that has it.
+    budget
+        Seconds of timing for each contender of a cell; a cell is one operation, shape, dtype and number of threads.
+    quick
+        Measure at the few shapes of `Operation.quick_shapes`.
+    """
+
+    operations: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    threads: tuple[int, ...]
+    peers: tuple[str, ...]
+    budget: float
+    quick: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as JSON's types."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Settings:
+        """The settings that `to_json` gave."""
+        own: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
+        return cls(**own)
+
+
+def all_threads() -> int:
+    """How many threads can run at once here: the processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
