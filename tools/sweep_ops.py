@@ -6,8 +6,8 @@ python tools/sweep_ops.py --function gelu_backward --dtype float64
 python tools/sweep_ops.py --markdown benchmarks/results/accuracy.md
 
 Activations are swept forward and backward, with a gradient of 1; a backward that takes the output over the values that
-the output has. float32 is held against the formulas of this file in float64, whose own error is a millionth of a
-float32 ULP; float64, and the rows of the softmax family, against the formulas of tests/reference.py in mpmath.
+the output has. float32 is held against float64_formulas.py; float64, and the rows of the softmax family, against
+tests/reference.py in mpmath. The other libraries are measured where the argument is finite.
 
 An ULP is that of the exact value, and below the normal numbers the smallest number. Where a slope crosses zero, which
 is where its two terms cancel, it is that of the first of the terms (`FIRST_TERM`) if that is larger.
@@ -25,6 +25,7 @@ from typing import Any
 import click
 import numpy as np
 import scipy.special as sp
+from float64_formulas import FIRST_TERM, FORWARD, OUTPUTS, SLOPE, Array, OneArray
 from sweep_ulp import Worst, float32_arguments, float32_errors
 
 # The tests are no package.
@@ -41,130 +42,14 @@ try:
 except ImportError:
     torch = None
 
-Array = np.ndarray
-OneArray = Callable[[Array], Array]
-
 # ---- the goals, in ULP
 
-ELEMENTARY = {"sigmoid", "tanh", "softplus", "log_sigmoid"}
+ELEMENTARY = {"sigmoid", "tanh", "softplus", "log_sigmoid", "softplus_backward", "log_sigmoid_backward"}
 
 
 def bound(name: str) -> float:
     return 2.0 if name in ELEMENTARY else 4.0
 
-
-# ---- the formulas in float64, accurate in the tails of float32
-
-
-def _gelu_tanh_argument(x: Array) -> Array:
-    return 2 * np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)
-
-
-def _gelu_tanh_slope(x: Array) -> Array:
-    x = np.clip(x, -100, 100)
-    u, growth = _gelu_tanh_argument(x), 2 * np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * x**2)
-    return sp.expit(u) * (1 + x * growth * sp.expit(-u))
-
-
-def _gelu_slope(x: Array) -> Array:
-    x = np.clip(x, -100, 100)
-    return sp.ndtr(x) + x * np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
-
-
-def _silu_slope(x: Array) -> Array:
-    x = np.clip(x, -1e4, 1e4)
-    return sp.expit(x) * (1 + x * sp.expit(-x))
-
-
-def _mish_parts(x: Array) -> tuple[Array, Array]:
-    """exp(x) and n = (1 + exp(x))^2 - 1, by which tanh(softplus(x)) = n / (n + 2)."""
-    e = np.exp(np.minimum(x, 40))
-    return e, e * (e + 2)
-
-
-def _mish_share(x: Array) -> Array:
-    _, n = _mish_parts(x)
-    return n / (n + 2)
-
-
-def _mish_slope(x: Array) -> Array:
-    x = np.clip(x, -1e4, 1e4)
-    e, n = _mish_parts(x)
-    return (n + x * (4 * (n + 1) / (n + 2)) * (e / (1 + e))) / (n + 2)
-
-
-def _softplus(x: Array) -> Array:
-    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
-
-
-def _weighted(x: Array, weight: Array) -> Array:
-    return np.maximum(x, -1e4) * weight  # -inf * 0 would be NaN
-
-
-SELU_SCALE, SELU_ALPHA = float(reference.SELU_SCALE), float(reference.SELU_ALPHA)
-SLOPE_0 = float(np.float32(0.01))  # leaky_relu's default in the dtype that is computed in
-
-FORWARD: Mapping[str, OneArray] = {
-    "heaviside": lambda x: np.heaviside(x, 1.0),
-    "identity": lambda x: x,
-    "sigmoid": sp.expit,
-    "tanh": np.tanh,
-    "relu": lambda x: np.maximum(x, 0),
-    "leaky_relu": lambda x: np.where(x > 0, x, SLOPE_0 * x),
-    "elu": lambda x: np.where(x > 0, x, np.expm1(x)),
-    "selu": lambda x: SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * np.expm1(x)),
-    "celu": lambda x: np.where(x > 0, x, np.expm1(x)),
-    "gelu": lambda x: _weighted(x, sp.ndtr(x)),
-    "gelu_tanh": lambda x: _weighted(x, sp.expit(_gelu_tanh_argument(x))),
-    "silu": lambda x: _weighted(x, sp.expit(x)),
-    "mish": lambda x: _weighted(x, _mish_share(x)),
-    "softplus": _softplus,
-    "softsign": lambda x: np.where(np.isinf(x), np.sign(x), x / (1 + np.abs(x))),
-    "log_sigmoid": lambda x: -_softplus(-x),
-    "hardtanh": lambda x: np.clip(x, -1, 1),
-    "relu6": lambda x: np.clip(x, 0, 6),
-    "hardsigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
-    "hardswish": lambda x: _weighted(x, np.clip(x + 3, 0, 6) / 6),
-}
-
-
-def _nan_of(x: Array, slope: Array | float) -> Array:
-    return np.where(np.isnan(x), np.nan, slope)
-
-
-SLOPE: Mapping[str, OneArray] = {
-    "identity": np.ones_like,
-    "sigmoid": lambda y: y * (1 - y),
-    "tanh": lambda y: (1 - y) * (1 + y),
-    "relu": lambda y: _nan_of(y, y > 0),
-    "leaky_relu": lambda x: _nan_of(x, np.where(x > 0, 1, SLOPE_0)),
-    "elu": lambda x: np.where(x > 0, 1, np.exp(x)),
-    "selu": lambda x: SELU_SCALE * np.where(x > 0, 1, SELU_ALPHA * np.exp(x)),
-    "celu": lambda x: np.where(x > 0, 1, np.exp(x)),
-    "gelu": _gelu_slope,
-    "gelu_tanh": _gelu_tanh_slope,
-    "silu": _silu_slope,
-    "mish": _mish_slope,
-    "softplus": sp.expit,
-    "softsign": lambda x: 1 / (1 + np.abs(x)) ** 2,
-    "log_sigmoid": lambda x: sp.expit(-x),
-    "hardtanh": lambda y: _nan_of(y, np.abs(y) < 1),
-    "relu6": lambda y: _nan_of(y, (y > 0) & (y < 6)),
-    "hardsigmoid": lambda x: _nan_of(x, (np.abs(x) < 3) / 6),
-    "hardswish": lambda x: _nan_of(x, np.where(x <= -3, 0, np.where(x >= 3, 1, x / 3 + 0.5))),
-}
-
-FIRST_TERM: Mapping[str, OneArray] = {
-    "gelu": sp.ndtr,
-    "gelu_tanh": lambda x: sp.expit(_gelu_tanh_argument(x)),
-    "silu": sp.expit,
-    "mish": _mish_share,
-    "hardswish": lambda x: np.where(np.abs(x) < 3, 0.5, 0.0),
-}
-assert FIRST_TERM.keys() == reference.FIRST_TERM.keys()
-
-# The values of the functions whose backward takes the output.
-OUTPUTS = {"sigmoid": (0, 1), "tanh": (-1, 1), "relu": (0, np.inf), "hardtanh": (-1, 1), "relu6": (0, 6)}
 
 # ---- the functions elsewhere
 
@@ -186,7 +71,6 @@ NUMPY: Mapping[str, OneArray] = {
 def _torch_functions() -> dict[str, Callable[..., Any]]:
     if torch is None:
         return {}
-    torch.set_num_threads(1)  # chunks are small
     functional, aten = torch.nn.functional, torch.ops.aten
     elsewhere = {"sigmoid": torch.sigmoid, "tanh": torch.tanh, "logsumexp": lambda x: torch.logsumexp(x, -1)}
     elsewhere["gelu_tanh"] = lambda x: functional.gelu(x, approximate="tanh")
@@ -334,9 +218,9 @@ HEAD = ("function", "dtype", *LIBRARIES, "at", "bound")
 LAYOUT = "{:22} {:8} {:>9} {:>12} {:>9} {:>18} {:>6}"
 EXPLANATION = """# Largest errors, in ULP
 
-Written by `python tools/sweep_ops.py {options}`, which also says what is measured against what. float32: {swept},
-subnormal numbers, infinities and NaN included; float64: about {samples:,} samples a function against mpmath.
-A backward is that of a gradient of 1. Empty: the library has no such function.
+Written by `python tools/sweep_ops.py {options} --markdown`, whose first lines say what is
+measured against what. float32: {swept}, subnormal numbers, infinities and NaN included; float64: about {samples:,}
+samples a function. Backwards are those of a gradient of 1. Empty: the library has no such function.
 
 """
 
@@ -356,6 +240,8 @@ def markdown(table: list[Line], every: int, samples: int, options: str) -> str:
 @click.option("--markdown", "path", type=click.Path(path_type=Path), help="Write the table there, too.")
 def main(chosen: tuple[str, ...], dtype: str, every: int, samples: int, path: Path | None) -> None:
     """Print the largest error of each operation, and where it is. The exit code is 1 if one is beyond its bound."""
+    if torch is not None:
+        torch.set_num_threads(1)  # chunks are small
     dtypes = ["float32", "float64"] if dtype == "both" else [dtype]
     table = []
     click.echo(LAYOUT.format(*HEAD))
@@ -364,7 +250,7 @@ def main(chosen: tuple[str, ...], dtype: str, every: int, samples: int, path: Pa
         table.append(line)
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(markdown(table, every, samples, f"--every {every}"))
+        path.write_text(markdown(table, every, samples, f"--every {every} --samples {samples}"))
     sys.exit(any(line.worst["softgrad"].error > line.bound for line in table))
 
 

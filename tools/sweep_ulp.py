@@ -151,7 +151,9 @@ def _float32_error(actual, exact, floor):
     # 2**(exponent - 23) from the bits of the exact value.
     exponent = (np.float64(max(abs(exact), floor)).view(np.int64) >> 52) & 0x7FF
     ulp = np.int64((max(exponent, 1023 - 126) - 23) << 52).view(np.float64)
-    error = abs(actual - exact) / ulp
+    # Infinity is the number that follows the largest: beside the exact value of a result that should just fit.
+    result = np.copysign(2.0**128, actual) if np.isinf(actual) else np.float64(actual)
+    error = abs(result - exact) / ulp
     settled = (actual == rounded) & np.isinf(rounded) | np.isnan(actual) & np.isnan(rounded)
     return 0.0 if settled else np.inf if np.isnan(error) else error
 
