@@ -321,12 +321,15 @@ def gelu_backward(grad, x):
     x = clamp(x, -100.0, 100.0)
     z, correction = normal_argument(x)
     p = const(x, 0.5) * erfc(z)
-    # What rounding takes from x^2 / 2 becomes a relative error of the density, and is put back with the constant's.
+    # What rounding takes from x^2 / 2 becomes a relative error of the density. It is put back in the end, with that of
+    # the constant and of its product with x: near the root, where the terms cancel, each rounding would count twice.
     minus_half, high = const(x, -0.5), const(x, DENSITY_HIGH)
-    square = x * x
+    square, outer = x * x, high * x
     lost = fma(minus_half, fma(x, x, -square), const(x, DENSITY_LOW))
-    density = times_exp_nonpositive(fma(high, x, high * x * lost), minus_half * square)
-    return grad * fma(p, correction, p + density)
+    outer_lost = fma(outer, lost, fma(high, x, -outer))
+    exponent = minus_half * square
+    density = times_exp_nonpositive(outer, exponent)
+    return grad * ((p + density) + fma(outer_lost, exp_nonpositive(exponent), p * correction))
 
 
 # 2 sqrt(2 / pi): 0.5 (1 + tanh(u)) = sigmoid(2 u), which keeps the tail that 1 + tanh loses.
