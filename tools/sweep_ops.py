@@ -18,6 +18,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -124,6 +125,10 @@ NAMES += ROWS
 
 # ---- arguments and errors
 
+# Held to whatever `every` is.
+EDGES = np.array([0.0, np.inf, np.nan, np.finfo(np.float32).max, np.finfo(np.float32).tiny, 2.0**-149], np.float32)
+EDGES = np.concatenate([EDGES, -EDGES])
+
 
 def float64_arguments(outputs: tuple[float, float] | None, count: int) -> Array:
     """About `count` numbers: to where exp vanishes, the middle, every magnitude; or among the values of an output."""
@@ -155,7 +160,7 @@ def activation_errors(name: str, dtype: str, every: int, samples: int) -> Iterat
         floor = reference.each(first, x) if first else 0.0
         yield x, lambda y: ulp_error(y, exact, floor)
         return
-    for x in float32_arguments(every):
+    for x in chain([EDGES], float32_arguments(every)):
         if outputs:
             x = x[~((x < outputs[0]) | (x > outputs[1]))]
         wide = x.astype(np.float64)
