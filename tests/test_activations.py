@@ -2,45 +2,30 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import reference
-from numerics import FLOATS, Arrays, assert_same_bits, assert_ulp, central_difference
+from numerics import FLOATS, Arrays, assert_same_bits, assert_ulp, central_difference, ulp_size
 
 from softgrad import ops
+
+# The tools are no package.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
+
+import float64_formulas
+import sweep_ops
 
 NAMES = list(ops.ACTIVATIONS)
 DIFFERENTIABLE = [name for name, row in ops.ACTIVATIONS.items() if row.backward]
 KERNEL_DTYPES = [np.float32, np.float64]
 
-# ---- tolerances, in ULP. The goal is 2 for the elementary functions and 4 for compositions of them.
-
-Tolerance = float | Callable[[np.ndarray], np.ndarray]
-
+# The goal is 2 ULP for the elementary functions and 4 for compositions of them, slopes included.
 ELEMENTARY = {"sigmoid", "tanh", "softplus", "log_sigmoid"}
-
-
-def _inner(x: np.ndarray) -> np.ndarray:
-    """The argument of the exponential in gelu_tanh."""
-    return 1.6 * np.abs(x) * (1 + 0.0447 * x**2)
-
-
-BACKWARD_ULP: dict[str, Tolerance] = {
-    # exp(-x^2 / 2) turns the rounding error of x^2 / 2 into a relative error of the result.
-    "gelu": lambda x: np.where(x < 0, 4 + x**2 / 2, 4),
-    "gelu_tanh": lambda x: np.where(x < 0, 4 + 2 * _inner(x), 4),
-    # As mish forward: sigmoid(x) is subnormal there.
-    "silu": lambda x: np.where(x < -87, 4 + np.abs(x) / 2, 4),
-    "mish": lambda x: np.where(x < -87, 4 + np.abs(x) / 2, 4),
-}
-
-
-def backward_tolerance(name: str, x: np.ndarray) -> np.ndarray | float:
-    allowed = BACKWARD_ULP.get(name, 4.0)
-    with np.errstate(over="ignore"):
-        return allowed(x.astype(np.float64)) if callable(allowed) else allowed
+COMPOSITION_ULP = 4
 
 
 def samples(dtype: type) -> np.ndarray:
@@ -95,7 +80,7 @@ def test_forward_is_exact_over_the_whole_range(backend: Arrays, name: str, dtype
     y = backend.get(forward(name)(backend.put(x)))
     assert y.dtype == dtype
     exact = reference.each(reference.FORWARD[name], x, *defaults(name))
-    assert_ulp(y, exact, 2 if name in ELEMENTARY else 4, inputs=x)
+    assert_ulp(y, exact, 2 if name in ELEMENTARY else COMPOSITION_ULP, inputs=x)
 
 
 @pytest.mark.parametrize("dtype", KERNEL_DTYPES)
@@ -107,7 +92,43 @@ def test_backward_is_exact_over_the_whole_range(backend: Arrays, name: str, dtyp
     result = backend.get(backward(name)(backend.put(grad), backend.put(saved)))
     assert result.dtype == dtype
     exact, floor = exact_backward(name, grad, saved, *defaults(name))
-    assert_ulp(result, exact, backward_tolerance(name, saved), floor=floor, inputs=saved)
+    assert_ulp(result, exact, COMPOSITION_ULP, floor=floor, inputs=saved)
+
+
+# One float32 number in so many. A prime, so that every combination of low bits occurs.
+EVERY = 40_009
+
+
+@pytest.mark.parametrize("name", [name for name in sweep_ops.NAMES if name not in sweep_ops.ROWS])
+def test_float32_is_exact_at_a_sample_of_all_its_numbers(name: str) -> None:
+    with np.errstate(all="ignore"):
+        for x, errors in sweep_ops.activation_errors(name, "float32", EVERY, 0):
+            error = errors(sweep_ops.contenders(name)["softgrad"](x))
+            worst = np.argmax(error)
+            assert error[worst] <= sweep_ops.bound(name), f"{error[worst]:.3f} ULP at {x[worst]!r}"
+
+
+def assert_judges_float32(formula: Callable[[np.ndarray], np.ndarray], x: np.ndarray, exact: object, floor: object = 0):
+    """Assert that a formula in float64 is right to a tiny part of a float32 ULP."""
+    exact, floor = np.float64(exact), np.float64(floor)
+    with np.errstate(all="ignore"):
+        error = np.abs(formula(x.astype(np.float64)) - exact) / ulp_size(np.maximum(abs(exact), floor), np.float32)
+    assert error.max() < 1e-5, x[np.argmax(error)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_forward_float64_formulas_are_right(name: str) -> None:
+    x = samples(np.float32)
+    assert_judges_float32(
+        float64_formulas.FORWARD[name], x, reference.each(reference.FORWARD[name], x, *defaults(name))
+    )
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_backward_float64_formulas_are_right(name: str) -> None:
+    saved = np.clip(samples(np.float32), *np.float32(float64_formulas.OUTPUTS.get(name, (-np.inf, np.inf))))
+    exact, floor = exact_backward(name, np.ones_like(saved), saved, *defaults(name))
+    assert_judges_float32(float64_formulas.SLOPE[name], saved, exact, floor)
 
 
 # Computed in float32 and rounded once: half an ULP, and what float32's own few hundred ULP in a tail add to it.

@@ -79,11 +79,14 @@ def test_float64_is_exact_over_its_whole_range(name: str) -> None:
 
 def test_errors_are_measured_in_ulp() -> None:
     # 1 + 2**-23 is the float32 next to 1, and 2**-149 the smallest: each is one ULP from the value beside it.
-    actual = np.array([1 + 2.0**-23, 2.0**-149, np.inf, 1.0, np.nan, 0.0, np.nan], np.float32)
-    exact = np.array([1.0, 0.0, 1e39, np.inf, np.nan, np.nan, 0.0])
+    # Infinity follows the largest number, 2**128 - 2**104.
+    largest = 2.0**128 - 2.0**104
+    actual = np.array([1 + 2.0**-23, 2.0**-149, np.inf, 1.0, np.nan, 0.0, np.nan, np.inf], np.float32)
+    exact = np.array([1.0, 0.0, 1e39, np.inf, np.nan, np.nan, 0.0, largest])
     np.testing.assert_array_equal(
-        sweep_ulp.float32_errors(actual, exact), np.array([1.0, 1.0, 0.0, np.inf, 0.0, np.inf, np.inf])
+        sweep_ulp.float32_errors(actual, exact), np.array([1.0, 1.0, 0.0, np.inf, 0.0, np.inf, np.inf, 1.0])
     )
+    assert sweep_ulp.float32_errors(np.float32([0.5]), np.array([0.0]), floor=1.0) == 2.0**22
     x = np.array([1.0, 0.0, 2.0, 3.0])
     values = {1.0: mpf(1), 0.0: mpf(0), 2.0: mp.inf, 3.0: mpf(1)}
     errors = sweep_ulp.float64_errors(

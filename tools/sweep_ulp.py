@@ -19,7 +19,7 @@ import click
 import numpy as np
 import scipy.special
 from mpmath import mp, mpf
-from numba import njit
+from numba import njit, vectorize
 
 from softgrad.kernels.cpu import vecmath
 from softgrad.kernels.cpu.memory import lanes_of, load, load_first, store, store_first, zeros
@@ -33,7 +33,8 @@ except ImportError:
 # mpmath's precision is the process's: the same as in tests/reference.py, with which this may share one.
 mp.dps = 60
 
-CHUNK = 1 << 20
+# Small enough for a processor's cache.
+CHUNK = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -144,16 +145,26 @@ def float64_arguments(function: Function, count: int, seed: int = 0) -> np.ndarr
 # ---- errors
 
 
-def float32_errors(actual: np.ndarray, exact: np.ndarray) -> np.ndarray:
-    """The errors of float32 results in ULP, from float64 ones. What is not finite must be right: else inf."""
+@vectorize(["float64(float32, float64, float64)"])
+def _float32_error(actual, exact, floor):
+    rounded = np.float32(exact)
     # 2**(exponent - 23) from the bits of the exact value.
-    exponent = (exact.view(np.int64) >> 52) & 0x7FF
-    ulp = ((np.maximum(exponent, 1023 - 126) - 23) << 52).view(np.float64)
-    with np.errstate(all="ignore"):
-        rounded = exact.astype(np.float32)
-        error = np.abs(actual - exact) / ulp
+    exponent = (np.float64(max(abs(exact), floor)).view(np.int64) >> 52) & 0x7FF
+    ulp = np.int64((max(exponent, 1023 - 126) - 23) << 52).view(np.float64)
+    # Infinity is the number that follows the largest: beside the exact value of a result that should just fit.
+    result = np.copysign(2.0**128, actual) if np.isinf(actual) else np.float64(actual)
+    error = abs(result - exact) / ulp
     settled = (actual == rounded) & np.isinf(rounded) | np.isnan(actual) & np.isnan(rounded)
-    return np.where(settled, 0.0, np.where(np.isnan(error), np.inf, error))
+    return 0.0 if settled else np.inf if np.isnan(error) else error
+
+
+def float32_errors(actual: np.ndarray, exact: np.ndarray, floor: np.ndarray | float = 0.0) -> np.ndarray:
+    """The errors of float32 results in ULP, from float64 ones. What is not finite must be right: else inf.
+
+    An ULP is that of the exact value, or of `floor` where that is larger.
+    """
+    with np.errstate(all="ignore"):
+        return _float32_error(actual, exact, floor)
 
 
 def float64_errors(actual: np.ndarray, x: np.ndarray, exact: Callable[[mpf], mpf]) -> np.ndarray:

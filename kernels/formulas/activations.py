@@ -75,16 +75,24 @@ def identity_backward(grad, y):
 
 
 @register_jitable
-def sigmoid(x):
-    """1 / (1 + exp(-x)), as 1 - share where x >= 0 and e - e share below, with e = exp(-|x|), share = e / (1 + e).
+def sigmoid_share(below):
+    """(sigmoid(-|u|), e) with below = -|u|: the first is e / (1 + e), e = exp(-|u|), which cannot overflow."""
+    e = exp_nonpositive(below)
+    return e / (const(below, 1.0) + e), e
 
-    The exponent is never positive, so it cannot overflow, and only the last operation rounds the result.
-    """
-    one = const(x, 1.0)
-    e = exp_nonpositive(-fabs(x))
-    share = e / (one + e)
-    larger = where(x >= const(x, 0.0), one, e)
+
+@register_jitable
+def times_sigmoid(factor, x):
+    """factor sigmoid(x), as y - y share, with y = factor where x >= 0 and factor e below."""
+    share, e = sigmoid_share(-fabs(x))
+    larger = factor * where(x >= const(x, 0.0), const(x, 1.0), e)
     return fma(-larger, share, larger)
+
+
+@register_jitable
+def sigmoid(x):
+    """1 / (1 + exp(-x))."""
+    return times_sigmoid(const(x, 1.0), x)
 
 
 @register_jitable
@@ -93,8 +101,7 @@ def weighted_sigmoid(x, below):
 
     In the tail exp(u) is subnormal where x exp(u) is not yet, so the product is taken at once.
     """
-    e = exp_nonpositive(below)
-    share = e / (const(x, 1.0) + e)
+    share, _ = sigmoid_share(below)
     larger = where(x >= const(x, 0.0), x, times_exp_nonpositive(x, below))
     return fma(-larger, share, larger), share
 
@@ -119,7 +126,7 @@ def log_sigmoid(x):
 
 @register_jitable
 def log_sigmoid_backward(grad, x):
-    return grad * sigmoid(-x)
+    return times_sigmoid(grad, -x)
 
 
 @register_jitable
@@ -131,7 +138,7 @@ def softplus(x, beta):
 
 @register_jitable
 def softplus_backward(grad, x, beta):
-    return grad * sigmoid(beta * x)
+    return times_sigmoid(grad, beta * x)
 
 
 @register_jitable
@@ -144,9 +151,17 @@ def silu(x):
 
 @register_jitable
 def silu_backward(grad, x):
-    """s (1 + x (1 - s)), with 1 - s = sigmoid(-x) taken without cancellation."""
+    """s (1 + x (1 - s)), s = sigmoid(x).
+
+    With share = sigmoid(-|x|) it is t = share (1 - |x| (1 - share)) for x < 0, and 1 - t for x >= 0. In the tail share
+    is subnormal where t is not yet.
+    """
     x = clamp(x, -1e4, 1e4)
-    return grad * (sigmoid(x) * (const(x, 1.0) + x * sigmoid(-x)))
+    one, size = const(x, 1.0), fabs(x)
+    share, _ = sigmoid_share(-size)
+    minus = fma(-size, share, size - one)
+    tail = times_exp_nonpositive(-minus, -size)
+    return grad * where(x < const(x, 0.0), fma(-tail, share, tail), fma(share, minus, one))
 
 
 # ---- hyperbolic tangent
@@ -162,21 +177,6 @@ def tanh_backward(grad, y):
     """1 - y^2, factored: both factors are exact to rounding where y nears 1."""
     one = const(y, 1.0)
     return grad * ((one - y) * (one + y))
-
-
-@register_jitable
-def mish_fraction(x):
-    """tanh(softplus(x)) as numerator, denominator and their difference, with w = exp(-|x|).
-
-    With n = (1 + e^x)^2 - 1 it is n / (n + 2); for x >= 0 both are divided by e^2x. The difference
-    gives 1 - tanh(softplus(x)) without cancellation.
-    """
-    w = exp_nonpositive(-fabs(x))
-    two = const(x, 2.0)
-    positive = x >= const(x, 0.0)
-    numerator = where(positive, fma(two, w, const(x, 1.0)), w * (w + two))
-    difference = where(positive, two * w * w, two)
-    return numerator, numerator + difference, difference
 
 
 @register_jitable
@@ -196,12 +196,23 @@ def mish(x):
 
 @register_jitable
 def mish_backward(grad, x):
-    """t + x (1 - t^2) sigmoid(x) with t = tanh(softplus(x))."""
+    """t + x (1 - t^2) sigmoid(x) with t = tanh(softplus(x)), as a quotient of polynomials in w = exp(-|x|).
+
+    For x < 0 it is w m / d^2, m = (w + 2) d + 4 x (1 + w), d = 2 + 2 w + w^2; for x >= 0 it is 1 + 2 w^2 m / d^2,
+    m = 2 x (1 + w) - d, d = 1 + 2 w + 2 w^2. Each is evaluated in w from its constant term, which is exact or nearly.
+    """
     x = clamp(x, -1e4, 1e4)
-    numerator, denominator, difference = mish_fraction(x)
-    t = numerator / denominator
-    one_minus_t_squared = (difference / denominator) * ((denominator + numerator) / denominator)
-    return grad * fma(x * sigmoid(x), one_minus_t_squared, t)
+    one, two, four, eight = const(x, 1.0), const(x, 2.0), const(x, 4.0), const(x, 8.0)
+    below = -fabs(x)
+    w = exp_nonpositive(below)
+    negative = x < const(x, 0.0)
+    linear = where(negative, four, two) * x
+    m = fma(w, where(negative, w + four, -two), linear + where(negative, const(x, 6.0), -two))
+    m = fma(w, m, linear + where(negative, four, -one))
+    square = fma(w, where(negative, one, four), where(negative, four, eight))
+    square = fma(w, fma(w, square, eight), where(negative, eight, four))
+    share = m / fma(w, square, where(negative, four, one))
+    return grad * where(negative, times_exp_nonpositive(share, below), fma(two * w * w, share, one))
 
 
 # ---- rectifiers
@@ -272,7 +283,10 @@ def celu_backward(grad, x, alpha):
 # ---- Gaussian error linear unit; Hendrycks and Gimpel 2016, arXiv:1606.08415
 
 SQRT_HALF = math.sqrt(0.5)
-INVERSE_SQRT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
+
+# sqrt(1 / (2 pi)) = high (1 + low), the first a float32.
+DENSITY_HIGH = 0.3989422917366028
+DENSITY_LOW = -2.8413057076302904e-08
 
 
 @register_jitable
@@ -307,8 +321,15 @@ def gelu_backward(grad, x):
     x = clamp(x, -100.0, 100.0)
     z, correction = normal_argument(x)
     p = const(x, 0.5) * erfc(z)
-    density = const(x, INVERSE_SQRT_2PI) * exp_nonpositive(const(x, -0.5) * x * x)
-    return grad * fma(x, density, fma(p, correction, p))
+    # What rounding takes from x^2 / 2 becomes a relative error of the density. It is put back in the end, with that of
+    # the constant and of its product with x: near the root, where the terms cancel, each rounding would count twice.
+    minus_half, high = const(x, -0.5), const(x, DENSITY_HIGH)
+    square, outer = x * x, high * x
+    lost = fma(minus_half, fma(x, x, -square), const(x, DENSITY_LOW))
+    outer_lost = fma(outer, lost, fma(high, x, -outer))
+    exponent = minus_half * square
+    density = times_exp_nonpositive(outer, exponent)
+    return grad * ((p + density) + fma(outer_lost, exp_nonpositive(exponent), p * correction))
 
 
 # 2 sqrt(2 / pi): 0.5 (1 + tanh(u)) = sigmoid(2 u), which keeps the tail that 1 + tanh loses.
@@ -323,38 +344,50 @@ GELU_TANH_CUBIC_QUOTIENT = (8943.0, 200000.0)
 
 
 @register_jitable
-def gelu_tanh(x):
-    """0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) = x sigmoid(u).
+def gelu_tanh_argument(x):
+    """u = 2 sqrt(2 / pi) (x + 0.044715 x^3), as a product with 1 + 0.044715 x^2, and what rounding took from it.
 
-    In the tail the sigmoid multiplies a relative error of u by |u|, so every rounding on the way to u is kept, and
+    In the tail the sigmoid multiplies a relative error of u by |u|, so every rounding on the way to u is kept, to be
     put back to first order: sigmoid(u + d) = sigmoid(u) (1 + d sigmoid(-u)).
     """
-    bounded = clamp(x, -100.0, 100.0)
     one, cubic = const(x, 1.0), const(x, GELU_TANH_CUBIC)
     numerator, divisor = const(x, GELU_TANH_CUBIC_QUOTIENT[0]), const(x, GELU_TANH_CUBIC_QUOTIENT[1])
     cubic_lost = fma(-cubic, divisor, numerator) / divisor
-    square = bounded * bounded
-    square_lost = fma(bounded, bounded, -square)
+    square = x * x
+    square_lost = fma(x, x, -square)
     factor = fma(cubic, square, one)
-    factor_lost = fma(cubic, square, one - factor) + fma(cubic, square_lost, cubic_lost * square)
-    product = bounded * factor
-    product_lost = fma(bounded, factor, -product) + bounded * factor_lost
+    factor_lost = fma(cubic_lost, square, fma(cubic, square_lost, fma(cubic, square, one - factor)))
     high, low = const(x, GELU_TANH_SCALE_HIGH), const(x, GELU_TANH_SCALE_LOW)
-    u = fma(high, product, low * product)
-    u_lost = fma(high, product, -u) + fma(low, product, high * product_lost)
+    linear = fma(high, x, low * x)
+    linear_lost = fma(low, x, fma(high, x, -linear))
+    u = linear * factor
+    return u, fma(linear_lost, factor, fma(linear, factor_lost, fma(linear, factor, -u)))
+
+
+@register_jitable
+def gelu_tanh(x):
+    """0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) = x sigmoid(u)."""
+    bounded = clamp(x, -100.0, 100.0)
+    u, u_lost = gelu_tanh_argument(bounded)
     y, share = weighted_sigmoid(bounded, -fabs(u))
-    slope = where(x >= const(x, 0.0), share, one - share)
+    slope = where(x >= const(x, 0.0), share, const(x, 1.0) - share)
     return beyond(x, bounded, fma(y, u_lost * slope, y))
 
 
 @register_jitable
 def gelu_tanh_backward(grad, x):
+    """As `silu_backward`, with share = sigmoid(-|u|) and |x| u' in the place of |x|."""
     x = clamp(x, -100.0, 100.0)
-    one = const(x, 1.0)
-    scale = const(x, GELU_TANH_SCALE)
-    inner = scale * x * fma(const(x, GELU_TANH_CUBIC) * x, x, one)
-    slope = scale * fma(const(x, 3.0 * GELU_TANH_CUBIC) * x, x, one)
-    return grad * (sigmoid(inner) * (one + x * slope * sigmoid(-inner)))
+    one, size = const(x, 1.0), fabs(x)
+    u, u_lost = gelu_tanh_argument(size)
+    share, _ = sigmoid_share(-u)
+    correction = -u_lost * (one - share)
+    share = fma(share, correction, share)
+    cubic = fma(const(x, 2.0 * GELU_TANH_SCALE * GELU_TANH_CUBIC) * size, size * size, u_lost)
+    # |x| u' (1 - share) - 1, with |x| u' = u + cubic: u - 1 is exact where the sum is small.
+    minus = (u - one) + fma(-(u + cubic), share, cubic)
+    tail = times_exp_nonpositive(-minus, -u)
+    return grad * where(x < const(x, 0.0), fma(tail, correction - share, tail), fma(share, minus, one))
 
 
 # ---- rational and piecewise linear
