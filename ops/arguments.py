@@ -124,7 +124,7 @@ def check_dtype(array: Any, dtype: Any, name: str, of: str) -> None:
 
 def check_out(backend: Backend, out: Any, shape: tuple[int, ...], dtype: Any, name: str = "out") -> None:
     """Raise TypeError or ValueError unless a result of that shape and dtype can be written to `out`."""
-    if not is_array(backend, out):
+    if type(out) is not backend.array_type and not is_array(backend, out):
         kind = f"{backend.xp.__name__}.ndarray"
         raise TypeError(f"{name} must be a {kind} to write to; got {type(out).__name__}")
     if out.dtype != dtype:
@@ -169,16 +169,15 @@ def into(
     overlaps one of the arrays in `reads`; then `out` is written at the end, in one piece. With `in_place`,
     `write` may be given exactly the memory of an array it reads, element for element.
     """
-    working = compute_dtype(dtype)
     if out is None:
-        target = backend.xp.empty(shape, working)
+        target = backend.xp.empty(shape, compute_dtype(dtype))
         write(target)
-        return target if working == dtype else convert(target, dtype)
+        return target if target.dtype == dtype else convert(target, dtype)
     check_out(backend, out, shape, dtype)
-    if working == dtype and is_clean(out) and not any(_collide(backend, out, array, in_place) for array in reads):
+    if dtype in KERNEL_DTYPES and is_clean(out) and not any(_collide(backend, out, read, in_place) for read in reads):
         write(out)
         return out
-    target = backend.xp.empty(shape, working)
+    target = backend.xp.empty(shape, compute_dtype(dtype))
     write(target)
     with np.errstate(over="ignore"):
         out[...] = target
@@ -200,7 +199,7 @@ def is_clean(array: Any) -> bool:
 def _collide(backend: Backend, out: Any, array: Any, in_place: bool) -> bool:
     if out is array:
         return not in_place
-    if not backend.xp.may_share_memory(out, array):
+    if (out.base is None and array.base is None) or not backend.xp.may_share_memory(out, array):
         return False
     # Same start, same size, both contiguous: element i of the one is element i of the other.
     same = out.nbytes == array.nbytes and _address(out) == _address(array)

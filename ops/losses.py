@@ -16,7 +16,7 @@ from softgrad.ops.arguments import (
     is_ready,
     is_ready_index,
 )
-from softgrad.ops.backend import Backend, backend_of
+from softgrad.ops.backend import CPU, Backend, backend_of
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -62,8 +62,7 @@ def softmax_cross_entropy(logits: Any, targets: Any, /, *, reduction: str = "mea
     >>> round(float(ops.softmax_cross_entropy([[2.0, 0.0], [0.0, 0.0]], [0, 1])), 6)
     0.410038
     """
-    backend = backend_of(logits=logits, targets=targets)
-    logits, labels, dtype = _checked(backend, logits, targets, reduction, validate)
+    backend, logits, labels, dtype = _checked(logits, targets, reduction, validate)
     losses = _losses_buffer(backend, logits, reduction)
     total = backend.kernels.softmax_cross_entropy_forward(logits, labels, losses) if len(logits) else 0.0
     return _reduced(total, losses, dtype, reduction, len(logits))
@@ -102,8 +101,7 @@ def softmax_cross_entropy_with_grad(
     >>> grad
     array([[ 0.5, -0.5]])
     """
-    backend = backend_of(logits=logits, targets=targets, out=out)
-    logits, labels, dtype = _checked(backend, logits, targets, reduction, validate)
+    backend, logits, labels, dtype = _checked(logits, targets, reduction, validate, out)
     losses = _losses_buffer(backend, logits, reduction)
     rows = len(logits)
     scale = logits.dtype.type(1.0 / rows if reduction == "mean" and rows else 1.0)
@@ -118,14 +116,18 @@ def softmax_cross_entropy_with_grad(
     return _reduced(total, losses, dtype, reduction, rows), grad
 
 
-def _checked(backend: Backend, logits: Any, targets: Any, reduction: str, validate: bool) -> tuple[Any, Any, Any]:
-    """Clean logits and labels, and the dtype of the results."""
+def _checked(
+    logits: Any, targets: Any, reduction: str, validate: bool, out: Any = None
+) -> tuple[Backend, Any, Any, Any]:
+    """The backend, clean logits and labels, and the dtype of the results."""
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)}; got {reduction!r}")
-    if is_ready(logits) and logits.ndim == 2 and logits.shape[1] and is_ready_index(targets, logits.shape[:1]):
+    ready = is_ready(logits) and logits.ndim == 2 and logits.shape[1] and is_ready_index(targets, logits.shape[:1])
+    backend = CPU if ready and out is None else backend_of(logits=logits, targets=targets, out=out)
+    if ready:
         if validate:
             check_labels(backend, targets, logits.shape[1], given=targets)
-        return logits, targets, logits.dtype
+        return backend, logits, targets, logits.dtype
     logits = float_array(backend, logits, "logits")
     if logits.ndim != 2:
         raise ValueError(f"logits must have shape (N, C), a row for each label; got shape {logits.shape}")
@@ -135,7 +137,7 @@ def _checked(backend: Backend, logits: Any, targets: Any, reduction: str, valida
     labels = label_array(backend, targets, "targets", rows)
     if validate:
         check_labels(backend, labels, classes, given=targets)
-    return contiguous(backend, logits, compute_dtype(logits.dtype)), labels, logits.dtype
+    return backend, contiguous(backend, logits, compute_dtype(logits.dtype)), labels, logits.dtype
 
 
 def label_array(backend: Backend, labels: Any, name: str, rows: int) -> Any:

@@ -7,16 +7,19 @@ import math
 from numba.extending import register_jitable
 
 from softgrad.kernels.cpu.launch import by_size, sum_over_blocks
-from softgrad.kernels.cpu.memory import PAST_CACHE, lanes_of, load_first, store_first, zeros
+from softgrad.kernels.cpu.memory import PAST_CACHE, load, load_first, store, store_first, zeros
+from softgrad.kernels.cpu.narrow import tile_exponentials_of
 from softgrad.kernels.cpu.reductions import horizontal_sum
-from softgrad.kernels.cpu.rows import exponentials_of, plain_shift, register_exponentials_of, row_max, scaled_row_by
-from softgrad.kernels.cpu.simd import lane_is, widen
+from softgrad.kernels.cpu.rows import exponentials_of, plain_shift, row_max, scaled_row_by
+from softgrad.kernels.cpu.simd import widen
+from softgrad.kernels.cpu.tiles import TILE, load_labels, load_tile, store_tile
 from softgrad.kernels.formulas.losses import cross_entropy, cross_entropy_label_gradient
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
 
-_exponentials = register_exponentials_of(plain_shift)
 _sum_exponentials = exponentials_of(plain_shift, store=False)
 _store_exponentials = exponentials_of(plain_shift, store=True)
+_tile_sum_exponentials = tile_exponentials_of(plain_shift, "x")
+_tile_exponentials = tile_exponentials_of(plain_shift, "e")
 
 
 @register_jitable
@@ -25,11 +28,19 @@ def _in_range(label, classes):
 
 
 @register_jitable
-def _losses_of_block(start, stop, scratch, losses):
+def _label_logits_of_tile(tile, classes, label):
+    label_logit = const(label, math.nan)
+    for j in range(classes):
+        label_logit = where(label == const(label, j), load(tile, j * TILE), label_logit)
+    return label_logit
+
+
+@register_jitable
+def _losses_of_block(start, stop, below_and_rest, losses):
     """The losses of a block from each row's `below` and `rest`, with one logarithm for all; returns their sum."""
-    zero = zeros(scratch)
+    zero = zeros(below_and_rest)
     rows = stop - start
-    below, rest = load_first(scratch[0], 0, rows, zero), load_first(scratch[1], 0, rows, zero)
+    below, rest = load_first(below_and_rest[0], 0, rows, zero), load_first(below_and_rest[1], 0, rows, zero)
     block_losses = cross_entropy(below, rest)
     if losses.size > 0:
         store_first(losses, start, rows, block_losses)
@@ -38,18 +49,22 @@ def _losses_of_block(start, stop, scratch, losses):
 
 def _loss_rows(start, stop, scratch, logits, labels, losses):
     classes = logits.shape[1]
-    zero = zeros(logits)
-    lowest = const(zero, -math.inf)
-    for r in range(start, stop):
-        label, first, end = labels[r], r * classes, (r + 1) * classes
-        if classes <= lanes_of(logits):
-            largest, _, _, rest = _exponentials(load_first(logits, first, classes, lowest), zero)
-        else:
+    (below, rests, _), tile = scratch
+    if classes <= TILE:
+        rows = stop - start
+        load_tile(logits, start * classes, classes, rows, tile)
+        label = load_labels(labels, start, rows, classes, zeros(logits))
+        label_logit = _label_logits_of_tile(tile, classes, label)
+        largest, rest = _tile_sum_exponentials(tile, classes, 1.0)
+        store(below, 0, largest - label_logit)
+        store(rests, 0, rest)
+    else:
+        for r in range(start, stop):
+            label, first, end = labels[r], r * classes, (r + 1) * classes
             largest = row_max(logits, first, end)
-            rest = _sum_exponentials(logits, first, end, largest, largest, logits, first)
-        label_logit = logits[r, label] if _in_range(label, classes) else const(rest, math.nan)
-        scratch[0, r - start], scratch[1, r - start] = largest - label_logit, rest
-    return _losses_of_block(start, stop, scratch, losses)
+            rests[r - start] = _sum_exponentials(logits, first, end, largest, 1.0, logits, first)
+            below[r - start] = largest - logits[r, label] if _in_range(label, classes) else math.nan
+    return _losses_of_block(start, stop, scratch[0], losses)
 
 
 def _loss_and_gradient_kernel(writer):
@@ -59,33 +74,40 @@ def _loss_and_gradient_kernel(writer):
     def loop(start, stop, scratch, logits, labels, scale, losses, grad):
         classes = logits.shape[1]
         zero = zeros(logits)
-        lowest, one, factor = const(zero, -math.inf), const(zero, 1.0), const(zero, scale)
+        one, factor, unknown = const(zero, 1.0), const(zero, scale), const(zero, math.nan)
+        (below, rests, row), tile = scratch
+        if classes <= TILE:
+            rows = stop - start
+            load_tile(logits, start * classes, classes, rows, tile)
+            label = load_labels(labels, start, rows, classes, zero)
+            label_logit = _label_logits_of_tile(tile, classes, label)
+            largest, rest = _tile_exponentials(tile, classes, 1.0)
+            share = where(label == label, factor / (one + rest), unknown)
+            for j in range(classes):
+                e = load(tile, j * TILE)
+                at_label = label == const(zero, j)
+                store(tile, j * TILE, where(at_label, cross_entropy_label_gradient(e, rest), e) * share)
+            store_tile(tile, grad, start * classes, classes, rows)
+            store(below, 0, largest - label_logit)
+            store(rests, 0, rest)
+            return _losses_of_block(start, stop, scratch[0], losses)
         # The exponentials wait for their sum in `grad`, or beside it if what is written there leaves the cache.
-        waiting = scratch[2] if streams else grad.reshape(-1)
+        waiting = row if streams else grad.reshape(-1)
         for r in range(start, stop):
             label, first, end = labels[r], r * classes, (r + 1) * classes
             known = _in_range(label, classes)
             # Taken before `grad`, which may be the same memory, is written. NaN makes the row's loss NaN.
             label_logit = logits[r, label] if known else const(scale, math.nan)
-            if classes <= lanes_of(logits):
-                largest, _, e, rest = _exponentials(load_first(logits, first, classes, lowest), zero)
-                share = factor / (one + rest)
-                at_label = cross_entropy_label_gradient(e, const(zero, rest)) * share
-                store_first(grad, first, classes, where(lane_is(zero, label), at_label, e * share))
-            else:
-                place = 0 if streams else first
-                largest = row_max(logits, first, end)
-                rest = _store_exponentials(logits, first, end, largest, largest, waiting, place)
-                share = scale / (const(rest, 1.0) + rest)
-                at_label = cross_entropy_label_gradient(exp_nonpositive(label_logit - largest), rest) * share
-                scaled_row(waiting, place, grad, first, end, share)
-                if known:
-                    grad[r, label] = at_label
-            if not known:
-                for j in range(classes):
-                    grad[r, j] = const(rest, math.nan)
-            scratch[0, r - start], scratch[1, r - start] = largest - label_logit, rest
-        return _losses_of_block(start, stop, scratch, losses)
+            place = 0 if streams else first
+            largest = row_max(logits, first, end)
+            rest = _store_exponentials(logits, first, end, largest, 1.0, waiting, place)
+            share = scale / (const(rest, 1.0) + rest)
+            at_label = cross_entropy_label_gradient(exp_nonpositive(label_logit - largest), rest) * share
+            scaled_row(waiting, place, grad, first, end, share if known else const(scale, math.nan))
+            if known:
+                grad[r, label] = at_label
+            below[r - start], rests[r - start] = largest - label_logit, rest
+        return _losses_of_block(start, stop, scratch[0], losses)
 
     return sum_over_blocks(loop, f"cross_entropy_with_grad.{writer.name}", streams=streams)
 

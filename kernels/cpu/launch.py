@@ -24,6 +24,7 @@ import softgrad.kernels.cpu.primitives  # noqa: F401  (registers the overloads t
 from softgrad.kernels.cache import enable_cache
 from softgrad.kernels.cpu.memory import PAST_CACHE, THROUGH_CACHE, Writer, end_stream
 from softgrad.kernels.cpu.threads import PARALLEL_THRESHOLD, parallel_entry, thread_count
+from softgrad.kernels.cpu.tiles import TILE
 
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
@@ -31,8 +32,8 @@ OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 # below, the result is still in the cache when it is read next, and ordinary stores are as quick.
 STREAM_BYTES = 24 << 20
 
-# Rows that are summed as one block: as many as a vector has lanes, so that what is left of each row makes one vector.
-BLOCK_ROWS = 16
+# Rows that are summed as one block: as many as a tile has.
+BLOCK_ROWS = TILE
 
 
 class Kernel(NamedTuple):
@@ -93,15 +94,16 @@ def by_size(build: Callable[[Writer], Kernel]) -> Callable[..., Any]:
 def sum_over_blocks(loop: Callable[..., Any], name: str | None = None, *, streams: bool = False) -> Kernel:
     """Compile ``loop(start, stop, scratch, *arguments) -> float`` into a kernel that returns the sum over all rows.
 
-    The loop is called for `BLOCK_ROWS` rows at a time and the results are added in order, in float64. `scratch` has
-    three rows of `BLOCK_ROWS` numbers of the first argument's dtype, for the loop's own use; if the loop `streams`,
-    they are at least as long as that argument's rows.
+    The loop is called for `BLOCK_ROWS` rows at a time and the results are added in order, in float64. `scratch` is for
+    the loop's own use, three rows and a tile of the first argument's dtype: the rows have `BLOCK_ROWS` numbers, and if
+    the loop `streams` at least as many as that argument's.
     """
     loop = _named(loop, name)
     block_rows = BLOCK_ROWS
 
     def scratch_for(x):
-        return np.empty((3, max(block_rows, x.shape[1]) if streams else block_rows), x.dtype)
+        row = max(block_rows, x.shape[1]) if streams else block_rows
+        return np.empty((3, row), x.dtype), np.empty(block_rows * block_rows, x.dtype)
 
     scratch_for.__qualname__ = f"scratch_for.{'streaming' if streams else 'block'}"
     scratch_for = register_jitable(scratch_for)

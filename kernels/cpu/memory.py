@@ -23,12 +23,13 @@ from softgrad.kernels.cpu.simd import INT32, LANES, call_llvm, llvm_constant, ll
 LINE_BYTES = 64
 
 
-def _pointer(context, builder, array_type, array, index, kind):
+def pointer_to(context, builder, array_type, array, index, vector):
+    """The address of a vector of lanes from `index` on."""
     data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), kind.as_pointer())
+    return builder.bitcast(builder.gep(data, [index]), llvm_type(vector).as_pointer())
 
 
-def _first_lanes(builder, count, lanes):
+def first_lanes(builder, count, lanes):
     """The mask of the first `count` lanes."""
     limit = splat(builder, builder.trunc(count, INT32), lanes)
     return builder.icmp_signed("<", ir.Constant(ir.VectorType(INT32, lanes), list(range(lanes))), limit)
@@ -36,22 +37,23 @@ def _first_lanes(builder, count, lanes):
 
 def _lanes_between(builder, low, high, lanes):
     """The mask of the lanes from the `low`th up to the `high`th."""
-    return builder.and_(_first_lanes(builder, high, lanes), builder.not_(_first_lanes(builder, low, lanes)))
+    return builder.and_(first_lanes(builder, high, lanes), builder.not_(first_lanes(builder, low, lanes)))
 
 
-def _masked_load(context, builder, signature, array, index, mask, fill):
-    kind = llvm_type(signature.return_type)
-    pointer = _pointer(context, builder, signature.args[0], array, index, kind)
-    alignment = ir.Constant(INT32, signature.return_type.dtype.bitwidth // 8)
-    return call_llvm(builder, f"llvm.masked.load.{llvm_suffix(kind)}.p0", kind, (pointer, alignment, mask, fill))
+def masked_load(builder, pointer, mask, fill):
+    """The lanes of the mask, the others as in `fill`."""
+    name = f"llvm.masked.load.{llvm_suffix(fill.type)}.p0"
+    return call_llvm(builder, name, fill.type, (pointer, _alignment(fill), mask, fill))
 
 
-def _masked_store(context, builder, signature, array, index, mask, x):
-    kind = llvm_type(signature.args[-1])
-    pointer = _pointer(context, builder, signature.args[0], array, index, kind)
-    alignment = ir.Constant(INT32, signature.args[-1].dtype.bitwidth // 8)
-    call_llvm(builder, f"llvm.masked.store.{llvm_suffix(kind)}.p0", ir.VoidType(), (x, pointer, alignment, mask))
-    return context.get_dummy_value()
+def masked_store(builder, pointer, mask, x):
+    """Write the lanes of the mask."""
+    name = f"llvm.masked.store.{llvm_suffix(x.type)}.p0"
+    call_llvm(builder, name, ir.VoidType(), (x, pointer, _alignment(x), mask))
+
+
+def _alignment(x):
+    return ir.Constant(INT32, 4 if isinstance(x.type.element, ir.FloatType) else 8)
 
 
 @intrinsic
@@ -74,7 +76,7 @@ def load(typing_context, array, index):
     vector = vector_of(array)
 
     def codegen(context, builder, signature, arguments):
-        pointer = _pointer(context, builder, signature.args[0], *arguments, llvm_type(vector))
+        pointer = pointer_to(context, builder, signature.args[0], *arguments, vector)
         return builder.load(pointer, align=array.dtype.bitwidth // 8)
 
     return vector(array, types.intp), codegen
@@ -85,7 +87,7 @@ def store(typing_context, array, index, x):
     """Write all lanes to the array, from `index` on."""
 
     def codegen(context, builder, signature, arguments):
-        pointer = _pointer(context, builder, signature.args[0], arguments[0], arguments[1], llvm_type(x))
+        pointer = pointer_to(context, builder, signature.args[0], arguments[0], arguments[1], x)
         builder.store(arguments[2], pointer, align=array.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
@@ -98,8 +100,8 @@ def load_first(typing_context, array, index, count, fill):
 
     def codegen(context, builder, signature, arguments):
         array, index, count, fill = arguments
-        mask = _first_lanes(builder, count, signature.return_type.lanes)
-        return _masked_load(context, builder, signature, array, index, mask, fill)
+        pointer = pointer_to(context, builder, signature.args[0], array, index, signature.return_type)
+        return masked_load(builder, pointer, first_lanes(builder, count, signature.return_type.lanes), fill)
 
     return vector_of(array)(array, types.intp, types.intp, vector_of(array)), codegen
 
@@ -110,8 +112,9 @@ def store_first(typing_context, array, index, count, x):
 
     def codegen(context, builder, signature, arguments):
         array, index, count, x = arguments
-        mask = _first_lanes(builder, count, signature.args[-1].lanes)
-        return _masked_store(context, builder, signature, array, index, mask, x)
+        pointer = pointer_to(context, builder, signature.args[0], array, index, signature.args[-1])
+        masked_store(builder, pointer, first_lanes(builder, count, signature.args[-1].lanes), x)
+        return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, x), codegen
 
@@ -122,8 +125,8 @@ def _load_between(typing_context, array, index, low, high, fill):
 
     def codegen(context, builder, signature, arguments):
         array, index, low, high, fill = arguments
-        mask = _lanes_between(builder, low, high, signature.return_type.lanes)
-        return _masked_load(context, builder, signature, array, index, mask, fill)
+        pointer = pointer_to(context, builder, signature.args[0], array, index, signature.return_type)
+        return masked_load(builder, pointer, _lanes_between(builder, low, high, signature.return_type.lanes), fill)
 
     return vector_of(array)(array, types.intp, types.intp, types.intp, vector_of(array)), codegen
 
@@ -134,8 +137,9 @@ def _store_between(typing_context, array, index, low, high, x):
 
     def codegen(context, builder, signature, arguments):
         array, index, low, high, x = arguments
-        mask = _lanes_between(builder, low, high, signature.args[-1].lanes)
-        return _masked_store(context, builder, signature, array, index, mask, x)
+        pointer = pointer_to(context, builder, signature.args[0], array, index, signature.args[-1])
+        masked_store(builder, pointer, _lanes_between(builder, low, high, signature.args[-1].lanes), x)
+        return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, types.intp, x), codegen
 
@@ -145,7 +149,7 @@ def _stream(typing_context, array, index, x):
     """Write all lanes past the cache; the address must be that of a cache line."""
 
     def codegen(context, builder, signature, arguments):
-        pointer = _pointer(context, builder, signature.args[0], arguments[0], arguments[1], llvm_type(x))
+        pointer = pointer_to(context, builder, signature.args[0], arguments[0], arguments[1], x)
         instruction = builder.store(arguments[2], pointer, align=LINE_BYTES)
         instruction.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(INT32, 1)]))
         return context.get_dummy_value()

@@ -50,25 +50,6 @@ def infinite_shift(x, largest, temperature):
     return distance_below(x, largest)
 
 
-def register_exponentials_of(shift):
-    """Build ``exponentials(logits, temperature) -> (largest, z, e, rest)`` of a row that is one vector of logits.
-
-    Lanes beyond the row must be -inf. z = shift(logits), e = exp(z).
-    """
-
-    def exponentials(logits, temperature):
-        zero = const(logits, 0.0)
-        largest = horizontal_max(logits)
-        z = shift(logits, const(logits, largest), temperature)
-        e = exp_nonpositive(z)
-        peak = z == zero
-        rest = horizontal_sum(where(peak, zero, e)) + const(largest, count_true(peak) - 1)
-        return largest, z, e, rest
-
-    exponentials.__qualname__ = f"register_exponentials.{shift.__name__}"
-    return register_jitable(exponentials)
-
-
 def exponentials_of(shift, store):
     """Build ``exponentials(x, first, end, largest, temperature, out, out_first) -> rest`` of a wider row.
 

@@ -2,18 +2,27 @@
 
 Passes over memory of a row wider than a vector: softmax reads the logits twice (maximum, exponentials) and the result
 once more; log_softmax reads three times; logsumexp twice; the backwards twice. The cache serves all
-but the first. Rows that are one vector are taken sixteen at a time, so that one vector of logarithms serves all.
+but the first. Rows of up to sixteen classes are taken sixteen at a time, in tiles.
 """
 
 from __future__ import annotations
 
-import math
 from functools import partial
 
 import numpy as np
 
-from softgrad.kernels.cpu.launch import BLOCK_ROWS, by_size, over_range
-from softgrad.kernels.cpu.memory import PAST_CACHE, lanes_of, load_first, load_within, store_first, zeros
+from softgrad.kernels.cpu.launch import by_size, over_range
+from softgrad.kernels.cpu.memory import (
+    PAST_CACHE,
+    lanes_of,
+    load,
+    load_first,
+    load_within,
+    store,
+    store_first,
+    zeros,
+)
+from softgrad.kernels.cpu.narrow import tile_exponentials_of
 from softgrad.kernels.cpu.reductions import horizontal_sum
 from softgrad.kernels.cpu.rows import (
     exponentials_of,
@@ -21,29 +30,33 @@ from softgrad.kernels.cpu.rows import (
     infinite_shift,
     plain_shift,
     product,
-    register_exponentials_of,
     row_max,
     row_sum_of,
     scaled_row_by,
 )
+from softgrad.kernels.cpu.tiles import TILE, load_tile, store_tile
 from softgrad.kernels.formulas.logsumexp import log_softmax_gradient, log_sum, shifted_logit, softmax_gradient
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive
 
 
 def _softmax_kernel(shift, writer):
-    exponentials, store_exponentials = register_exponentials_of(shift), exponentials_of(shift, store=True)
+    tile_exponentials, store_exponentials = tile_exponentials_of(shift, "e"), exponentials_of(shift, store=True)
     scaled_row = scaled_row_by(writer)
     streams = writer is PAST_CACHE
 
     def loop(start, stop, x, temperature, out):
         classes = x.shape[1]
-        zero = zeros(x)
-        lowest, one, t = const(zero, -math.inf), const(zero, 1.0), const(zero, temperature)
-        if classes <= lanes_of(x):
-            for r in range(start, stop):
-                first = r * classes
-                _, _, e, rest = exponentials(load_first(x, first, classes, lowest), t)
-                store_first(out, first, classes, e / (one + rest))
+        if classes <= TILE:
+            one = const(zeros(x), 1.0)
+            tile = np.empty(TILE * TILE, x.dtype)
+            for r in range(start, stop, TILE):
+                rows = min(TILE, stop - r)
+                load_tile(x, r * classes, classes, rows, tile)
+                _, rest = tile_exponentials(tile, classes, temperature)
+                share = one / (one + rest)
+                for j in range(classes):
+                    store(tile, j * TILE, load(tile, j * TILE) * share)
+                store_tile(tile, out, r * classes, classes, rows)
             return
         # The exponentials wait for their sum in `out` itself, or beside it if what is written there leaves the cache.
         waiting = np.empty(classes, x.dtype) if streams else out.reshape(-1)
@@ -57,27 +70,24 @@ def _softmax_kernel(shift, writer):
 
 
 def _log_softmax_kernel(shift, writer):
-    exponentials, sum_exponentials = register_exponentials_of(shift), exponentials_of(shift, store=False)
+    tile_exponentials, sum_exponentials = tile_exponentials_of(shift, "z"), exponentials_of(shift, store=False)
     begin, put = writer.begin, writer.put
-    block_rows = BLOCK_ROWS
 
     def loop(start, stop, x, temperature, out):
         classes = x.shape[1]
         zero = zeros(x)
-        lowest, t = const(zero, -math.inf), const(zero, temperature)
-        if classes <= lanes_of(x):
-            rests = np.empty(block_rows, x.dtype)
-            for block in range(start, stop, block_rows):
-                rows = min(block_rows, stop - block)
-                for k in range(rows):
-                    first = (block + k) * classes
-                    _, z, _, rests[k] = exponentials(load_first(x, first, classes, lowest), t)
-                    store_first(out, first, classes, z)
-                store_first(rests, 0, rows, log_sum(load_first(rests, 0, rows, zero)))
-                for k in range(rows):
-                    first = (block + k) * classes
-                    store_first(out, first, classes, load_first(out, first, classes, zero) - const(zero, rests[k]))
+        if classes <= TILE:
+            tile = np.empty(TILE * TILE, x.dtype)
+            for r in range(start, stop, TILE):
+                rows = min(TILE, stop - r)
+                load_tile(x, r * classes, classes, rows, tile)
+                _, rest = tile_exponentials(tile, classes, temperature)
+                lse = log_sum(rest)
+                for j in range(classes):
+                    store(tile, j * TILE, load(tile, j * TILE) - lse)
+                store_tile(tile, out, r * classes, classes, rows)
             return
+        t = const(zero, temperature)
         for r in range(start, stop):
             first, end = r * classes, (r + 1) * classes
             largest = row_max(x, first, end)
@@ -89,7 +99,7 @@ def _log_softmax_kernel(shift, writer):
     return over_range(loop, f"log_softmax.{shift.__name__}.{writer.name}", streams=writer is PAST_CACHE)
 
 
-_exponentials = register_exponentials_of(infinite_shift)
+_tile_exponentials = tile_exponentials_of(infinite_shift, "x")
 _sum_exponentials = exponentials_of(infinite_shift, store=False)
 _dot = row_sum_of(product)
 _sum = row_sum_of(first_of)
@@ -97,21 +107,19 @@ _sum = row_sum_of(first_of)
 
 def _logsumexp_rows(start, stop, x, out):
     classes = x.shape[1]
-    zero = zeros(x)
-    lowest = const(zero, -math.inf)
-    rests = np.empty(BLOCK_ROWS, x.dtype)
-    for block in range(start, stop, BLOCK_ROWS):
-        rows = min(BLOCK_ROWS, stop - block)
-        for k in range(rows):
-            first, end = (block + k) * classes, (block + k + 1) * classes
-            if classes <= lanes_of(x):
-                largest, _, _, rests[k] = _exponentials(load_first(x, first, classes, lowest), zero)
-            else:
-                largest = row_max(x, first, end)
-                rests[k] = _sum_exponentials(x, first, end, largest, largest, x, first)
-            out[block + k] = largest
-        logs = log_sum(load_first(rests, 0, rows, zero))
-        store_first(out, block, rows, load_first(out, block, rows, zero) + logs)
+    tile = np.empty(TILE * TILE, x.dtype)
+    for r in range(start, stop, TILE):
+        rows = min(TILE, stop - r)
+        if classes <= TILE:
+            load_tile(x, r * classes, classes, rows, tile)
+            largest, rest = _tile_exponentials(tile, classes, 1.0)
+        else:
+            for k in range(rows):
+                first, end = (r + k) * classes, (r + k + 1) * classes
+                tile[k] = row_max(x, first, end)
+                tile[TILE + k] = _sum_exponentials(x, first, end, tile[k], 1.0, x, first)
+            largest, rest = load(tile, 0), load(tile, TILE)
+        store_first(out, r, rows, largest + log_sum(rest))
 
 
 def _softmax_backward_kernel(tempered, writer):
