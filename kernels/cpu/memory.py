@@ -95,6 +95,20 @@ def store(typing_context, array, index, x):
 
 
 @intrinsic
+def prefetch(typing_context, array, index):
+    """Have an element fetched into the second-level cache; the index may lie outside the array."""
+
+    def codegen(context, builder, signature, arguments):
+        data = context.make_array(array)(context, builder, arguments[0]).data
+        address = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(8).as_pointer())
+        to_read, second_level, data_cache = (ir.Constant(INT32, value) for value in (0, 2, 1))
+        call_llvm(builder, "llvm.prefetch.p0", ir.VoidType(), (address, to_read, second_level, data_cache))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), codegen
+
+
+@intrinsic
 def load_first(typing_context, array, index, count, fill):
     """The first `count` lanes from `index` on, the others as in the vector `fill`; nothing beyond is read."""
 

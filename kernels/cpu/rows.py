@@ -10,7 +10,7 @@ import math
 
 from numba.extending import register_jitable
 
-from softgrad.kernels.cpu.memory import lanes_of, load, load_until, load_within, store_until, zeros
+from softgrad.kernels.cpu.memory import lanes_of, load, load_until, load_within, prefetch, store_until, zeros
 from softgrad.kernels.cpu.reductions import horizontal_combine, horizontal_max, horizontal_sum
 from softgrad.kernels.cpu.simd import count_true
 from softgrad.kernels.formulas.logsumexp import distance_below, larger, two_sum
@@ -66,6 +66,7 @@ def exponentials_of(shift, store):
         for block in range(first, end, BLOCK_VECTORS * lanes):
             partial = zero
             for i in range(block, min(block + BLOCK_VECTORS * lanes, end), lanes):
+                prefetch(x, i + end - first)  # the next row: its maximum would wait for memory, this pass does not
                 z = shift(load_until(x, i, end, lowest), m, t)
                 e = exp_nonpositive(z)
                 if store:
