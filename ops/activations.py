@@ -48,7 +48,9 @@ def parameter_values(row: Activation, given: Mapping[str, Any], dtype: Any) -> t
         known = ", ".join(row.parameters) or "no parameters"
         raise TypeError(f"{row.name} has no parameter {unknown[0]!r}; it takes {known}")
     values = {
-        name: check_number(given.get(name, default), name, dtype=dtype) for name, default in row.parameters.items()
+        # Rounded to the dtype, in which a tiny number may be 0, and so one that a formula divides by.
+        name: float(dtype.type(check_number(given.get(name, default), name, dtype=dtype)))
+        for name, default in row.parameters.items()
     }
     problem = row.check(**values)
     if problem:

@@ -38,7 +38,7 @@ def ready_out(out: Any, x: Any, y: Any = None) -> Any:
         return np.empty(x.shape, x.dtype)
     if not (is_ready(out) and alike(out, x)):
         return None
-    return out if _apart(out, x) and (y is None or _apart(out, y)) else None
+    return out if apart(out, x) and (y is None or apart(out, y)) else None
 
 
 def is_ready_index(array: Any, shape: tuple[int, ...]) -> bool:
@@ -53,7 +53,7 @@ def alike(a: Any, b: Any) -> bool:
     return a.shape == b.shape and a.dtype == b.dtype  # type: ignore[no-any-return]
 
 
-def _apart(out: Any, array: Any) -> bool:
+def apart(out: Any, array: Any) -> bool:
     """Are the two the same array, or arrays with no memory in common?"""
     return out is array or (out.base is None and array.base is None) or not np.may_share_memory(out, array)
 
@@ -135,7 +135,7 @@ def check_out(backend: Backend, out: Any, shape: tuple[int, ...], dtype: Any, na
 
 
 def check_number(value: Any, name: str, *, minimum: float = -math.inf, dtype: Any = FLOAT64) -> float:
-    """`value` as a finite number of that dtype, float32 or float64, not below `minimum`.
+    """`value` as a number that is finite in that dtype, float32 or float64, and not below `minimum`.
 
     Raises
     ------
@@ -150,7 +150,7 @@ def check_number(value: Any, name: str, *, minimum: float = -math.inf, dtype: An
     if not (minimum <= value <= largest and value >= -largest):
         bound = "" if minimum == -math.inf else f" not below {minimum:g}"
         raise ValueError(f"{name} must be a finite {dtype} number{bound}; got {value}")
-    return float(dtype.type(value))
+    return float(value)
 
 
 def into(

@@ -16,8 +16,10 @@ from softgrad.ops.arguments import (
     integer_array,
     into,
     is_array,
+    is_ready,
+    is_ready_index,
 )
-from softgrad.ops.backend import backend_of
+from softgrad.ops.backend import CPU, backend_of
 from softgrad.ops.losses import check_labels, label_array
 
 
@@ -76,6 +78,9 @@ def count_correct(logits: Any, labels: Any, /) -> int:
     The first of equal entries counts as the largest; a row with NaN is not correct. Errors are those of
     `accuracy`.
     """
+    if is_ready(logits) and logits.ndim == 2 and logits.shape[1] and is_ready_index(labels, logits.shape[:1]):
+        check_labels(CPU, labels, logits.shape[1], given=labels)
+        return CPU.kernels.count_correct(logits, labels)
     backend = backend_of(logits=logits, labels=labels)
     logits = float_array(backend, logits, "logits")
     if logits.ndim != 2 or logits.shape[1] == 0:

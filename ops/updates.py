@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from softgrad.ops.arguments import (
+    alike,
+    apart,
     check_dtype,
     check_number,
     check_out,
@@ -15,8 +17,9 @@ from softgrad.ops.arguments import (
     float_array,
     into,
     is_array,
+    is_ready,
 )
-from softgrad.ops.backend import Backend, backend_of
+from softgrad.ops.backend import CPU, Backend, backend_of
 
 
 def sgd_update(
@@ -72,40 +75,49 @@ def sgd_update(
     >>> param
     array([0.9, 1.9])
     """
-    backend = backend_of(param=param, grad=grad, velocity=velocity)
-    _check_state(backend, param, "param")
-    grad = float_array(backend, grad, "grad")
-    check_shape(grad, param.shape, "grad", "as param has")
-    check_dtype(grad, param.dtype, "grad", "as param is")
+    ready = is_ready(param) and is_ready(grad) and alike(param, grad) and apart(param, grad)
+    backend = CPU if ready and velocity is None else backend_of(param=param, grad=grad, velocity=velocity)
+    if not ready:
+        _check_state(backend, param, "param")
+        grad = float_array(backend, grad, "grad")
+        check_shape(grad, param.shape, "grad", "as param has")
+        check_dtype(grad, param.dtype, "grad", "as param is")
     dtype = compute_dtype(param.dtype)
     lr = check_number(lr, "lr", minimum=0.0, dtype=dtype)
     momentum = check_number(momentum, "momentum", minimum=0.0, dtype=dtype)
     weight_decay = check_number(weight_decay, "weight_decay", minimum=0.0, dtype=dtype)
-    clean_grad = contiguous(backend, grad, dtype)
+    grad = grad if ready else contiguous(backend, grad, dtype)
 
     if momentum == 0:
         if nesterov:
             raise ValueError(f"nesterov needs momentum above 0; got momentum {momentum}")
 
-        def plain(target: Any) -> None:
-            backend.kernels.sgd_update(target, clean_grad, lr, weight_decay)
+        if ready:
+            backend.kernels.sgd_update(param, grad, lr, weight_decay)
+            return
 
-        _update(backend, param, (clean_grad,), plain)
+        def plain(target: Any) -> None:
+            backend.kernels.sgd_update(target, grad, lr, weight_decay)
+
+        _update(backend, param, (grad,), plain)
         return
 
     if velocity is None:
         raise ValueError("velocity must be an array like param when momentum is above 0; got None")
     check_out(backend, velocity, param.shape, param.dtype, "velocity")
-    if backend.xp.may_share_memory(param, velocity):
+    if velocity is param or not apart(velocity, param):
         raise ValueError("velocity and param must not share memory; pass an array of zeros like param")
+    if ready and is_ready(velocity) and apart(velocity, grad):
+        backend.kernels.sgd_momentum_update(param, grad, velocity, lr, momentum, nesterov, weight_decay)
+        return
 
     def with_momentum(target: Any) -> None:
         def step(state: Any) -> None:
-            backend.kernels.sgd_momentum_update(target, clean_grad, state, lr, momentum, nesterov, weight_decay)
+            backend.kernels.sgd_momentum_update(target, grad, state, lr, momentum, nesterov, weight_decay)
 
-        _update(backend, velocity, (clean_grad,), step)
+        _update(backend, velocity, (grad,), step)
 
-    _update(backend, param, (clean_grad,), with_momentum)
+    _update(backend, param, (grad,), with_momentum)
 
 
 def _check_state(backend: Backend, array: Any, name: str) -> None:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
+from numba.extending import register_jitable
+
 from softgrad.kernels.cpu.launch import over_range, serial, sum_over_blocks
+from softgrad.kernels.cpu.memory import lanes_of, load, load_first, load_until, store, zeros
+from softgrad.kernels.cpu.reductions import horizontal_sum
+from softgrad.kernels.cpu.simd import count_true
+from softgrad.kernels.cpu.tiles import TILE, load_labels, load_tile
+from softgrad.kernels.formulas.primitives import const, where
 
 
 @serial
@@ -14,16 +23,49 @@ def first_outside(indices, bound):
     return -1
 
 
+@register_jitable
+def _tile_correct(logits, labels, start, rows, tile):
+    """In how many rows of a tile the label's logit is the first of the largest."""
+    classes = logits.shape[1]
+    zero = zeros(logits)
+    load_tile(logits, start * classes, classes, rows, tile)
+    label = load_labels(labels, start, rows, classes, zero)
+    label_logit = zero
+    for j in range(classes):
+        label_logit = where(label == const(zero, j), load(tile, j * TILE), label_logit)
+    correct = label == label
+    for j in range(classes):
+        x = load(tile, j * TILE)
+        correct = correct & where(const(zero, j) < label, x < label_logit, x <= label_logit)
+    store(tile, 0, where(correct, const(zero, 1.0), zero))
+    return horizontal_sum(load_first(tile, 0, rows, zero))
+
+
+@register_jitable
+def _row_correct(x, first, label, end):
+    """Is x[label] above all of the row before it, and not below any after it? Left as soon as it is not."""
+    lanes = lanes_of(x)
+    lowest = const(zeros(x), -math.inf)
+    label_logit = const(lowest, x[label])
+    i = first
+    while i < label and count_true(load_until(x, i, label, lowest) < label_logit) == lanes:
+        i += lanes
+    if i < label:
+        return False
+    i = label
+    while i < end and count_true(load_until(x, i, end, lowest) <= label_logit) == lanes:
+        i += lanes
+    return i >= end
+
+
 def _correct_rows(start, stop, scratch, logits, labels):
+    classes = logits.shape[1]
+    if classes <= TILE:
+        return float(_tile_correct(logits, labels, start, stop - start, scratch[1]))
     correct = 0
+    flat = logits.reshape(-1)
     for r in range(start, stop):
-        x = logits[r]
-        best = 0
-        for j in range(1, x.size):
-            if x[j] > x[best] or (x[j] != x[j] and x[best] == x[best]):
-                best = j
-        if best == labels[r] and x[best] == x[best]:
-            correct += 1
+        correct += _row_correct(flat, r * classes, r * classes + labels[r], (r + 1) * classes)
     return float(correct)
 
 
