@@ -3,9 +3,10 @@
 The last elements of an array, fewer than the lanes, are loaded and stored under a mask and go through the same
 instructions as the rest: the result for an element does not depend on where it lies.
 
-A result too large for the cache is streamed. An ordinary store first reads the cache line that it is about to change;
-a streaming store writes a whole line to memory without that, which takes relu of 40 MB from 32 to 49 GB/s. It needs
-aligned addresses: loops that stream begin at the line in which the result begins, with the lanes before it masked.
+A result is written from the start of the cache line in which it begins, the lanes before it masked, so that no store
+straddles two lines: relu in the second-level cache gains 5 %. A result too large for the cache is streamed. An ordinary
+store first reads the line that it is about to change; a streaming store writes a whole line to memory without that,
+which takes relu of 40 MB from 32 to 49 GB/s.
 """
 
 from __future__ import annotations
@@ -222,13 +223,11 @@ def load_within(array, index, start, stop, fill):
 
 
 @register_jitable
-def _same_index(array, index):
-    return index
-
-
-@register_jitable
 def _store_within(array, index, start, stop, x):
-    store_until(array, index, stop, x)
+    if start <= index and index + lanes_of(array) <= stop:
+        store(array, index, x)
+    else:
+        _store_between(array, index, max(start - index, 0), min(stop - index, lanes_of(array)), x)
 
 
 @register_jitable
@@ -242,7 +241,7 @@ def _stream_within(array, index, start, stop, x):
 class Writer(NamedTuple):
     """How a loop writes its result, ``for i in range(begin(out, start), stop, lanes): put(out, i, start, stop, ...)``.
 
-    Such a loop loads by `load_within`, since with `PAST_CACHE` the first vector may begin before `start`.
+    Such a loop loads by `load_within`, since the first vector may begin before `start`.
     """
 
     name: str
@@ -250,5 +249,5 @@ class Writer(NamedTuple):
     put: Callable[..., Any]
 
 
-THROUGH_CACHE = Writer("stored", _same_index, _store_within)
+THROUGH_CACHE = Writer("stored", _line_start, _store_within)
 PAST_CACHE = Writer("streamed", _line_start, _stream_within)
