@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help train test lint types format wheel bench bench-epoch coefficients ulp digits clean
+.PHONY: help train test test-simd lint types format wheel bench bench-epoch coefficients ulp digits clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
@@ -23,6 +23,12 @@ train: $(INSTALLED)  ## Install, and train a network: on MNIST if it can be had,
 
 test: $(INSTALLED)  ## Install, and run the tests.
 	$(BIN)/python -m pytest --numprocesses=auto
+
+test-simd: $(INSTALLED)  ## The tests of exactness as on a machine with AVX2 only, and on the oldest x86-64.
+	for cpu in haswell x86-64; do \
+		NUMBA_CPU_NAME=$$cpu NUMBA_CPU_FEATURES= $(BIN)/python -m pytest --numprocesses=auto -k "exact or bits" \
+			tests/test_vecmath.py tests/test_softmax.py tests/test_cross_entropy.py tests/test_streaming.py || exit 1; \
+	done
 
 lint: $(INSTALLED)  ## Check style and formatting.
 	$(BIN)/ruff check .
@@ -50,8 +56,9 @@ bench-epoch: $(INSTALLED)  ## An epoch of MNIST beside PyTorch; needs SOFTGRAD_D
 coefficients: $(INSTALLED)  ## Check the coefficients of kernels/cpu/vecmath.py against their fits.
 	$(BIN)/python tools/fit_polynomials.py --check
 
-ulp: $(INSTALLED)  ## The errors of kernels/cpu/vecmath.py in ULP, beside NumPy's; `tools/sweep_ulp.py` sweeps every float32.
+ulp: $(INSTALLED)  ## Errors in ULP of functions and ops, beside NumPy's; without --every the tools sweep every float32.
 	$(BIN)/python tools/sweep_ulp.py --every 4099
+	$(BIN)/python tools/sweep_ops.py --every 4099 --samples 500
 
 digits: $(INSTALLED)  ## Check the embedded digits against their source, scikit-learn's copy.
 	$(BIN)/python tools/make_digits.py --check

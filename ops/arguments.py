@@ -86,6 +86,8 @@ def integer_array(backend: Backend, value: Any, name: str) -> Any:
         If it does not hold integers.
     """
     array: Any = value if type(value) is backend.array_type else backend.xp.asarray(value)
+    if array.dtype == INT64 and is_clean(array):
+        return array
     if array.size == 0 and not isinstance(value, backend.array_type):
         array = array.astype(np.int64)  # an empty list has no dtype of its own
     if array.dtype.kind not in "iu":

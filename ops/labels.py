@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -60,16 +61,22 @@ def one_hot(labels: Any, num_classes: int, /, *, dtype: Any = FLOAT64, out: Any 
     given, labels = labels, integer_array(backend, labels, "labels")
     if isinstance(num_classes, bool) or not isinstance(num_classes, int | np.integer) or num_classes < 1:
         raise ValueError(f"num_classes must be a positive integer; got {num_classes!r}")
-    dtype = np.dtype(dtype).newbyteorder("=")
-    if dtype.kind != "f" or dtype.itemsize > 8:
-        raise TypeError(f"dtype must be float16, float32 or float64; got {dtype}")
-    flat = labels.reshape(-1)
+    dtype = _float_dtype(dtype)
+    flat = labels if labels.ndim == 1 else labels.reshape(-1)
     check_labels(backend, flat, num_classes, given=given)
 
     def write(target: Any) -> None:
-        backend.kernels.one_hot_forward(flat, target.reshape(-1, num_classes))
+        backend.kernels.one_hot_forward(flat, target if target.ndim == 2 else target.reshape(-1, num_classes))
 
     return into(backend, out, (*labels.shape, int(num_classes)), dtype, (labels,), write)
+
+
+@cache
+def _float_dtype(dtype: Any) -> Any:
+    dtype = np.dtype(dtype).newbyteorder("=")
+    if dtype.kind != "f" or dtype.itemsize > 8:
+        raise TypeError(f"dtype must be float16, float32 or float64; got {dtype}")
+    return dtype
 
 
 def count_correct(logits: Any, labels: Any, /) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cache
 
 from softgrad.kernels.cpu.launch import PARALLEL_THRESHOLD, STREAM_BYTES, flat, over_range
-from softgrad.kernels.cpu.memory import PAST_CACHE, THROUGH_CACHE, Writer, lanes_of, load_within, zeros
+from softgrad.kernels.cpu.memory import PAST_CACHE, THROUGH_CACHE, Writer, lanes_of, line_begin, load_within, zeros
 from softgrad.kernels.cpu.simd import broadcast
 from softgrad.kernels.formulas.activation_table import Activation
 
@@ -17,12 +17,12 @@ def activation_forward(activation: Activation) -> Callable[..., None]:
     formula = activation.forward
 
     def kernel(writer: Writer):
-        begin, put = writer.begin, writer.put
+        put = writer.put
 
         def loop(start, stop, x, out, *parameters):
             fill = zeros(x)
             values = broadcast(fill, parameters)
-            for i in range(begin(out, start), stop, lanes_of(x)):
+            for i in range(line_begin(out, start), stop, lanes_of(x)):
                 put(out, i, start, stop, formula(load_within(x, i, start, stop, fill), *values))
 
         name = f"activation_forward.{activation.name}.{writer.name}"
@@ -49,12 +49,12 @@ def activation_backward(activation: Activation) -> Callable[..., None]:
     formula = activation.backward
 
     def kernel(writer: Writer):
-        begin, put = writer.begin, writer.put
+        put = writer.put
 
         def loop(start, stop, grad, saved, out, *parameters):
             fill = zeros(grad)
             values = broadcast(fill, parameters)
-            for i in range(begin(out, start), stop, lanes_of(grad)):
+            for i in range(line_begin(out, start), stop, lanes_of(grad)):
                 g, s = load_within(grad, i, start, stop, fill), load_within(saved, i, start, stop, fill)
                 put(out, i, start, stop, formula(g, s, *values))
 

@@ -19,7 +19,7 @@ import numpy as np
 from numba.extending import register_jitable
 
 from softgrad.kernels.cpu.launch import over_range
-from softgrad.kernels.cpu.memory import lanes_of, load, load_until, store, store_until, zeros
+from softgrad.kernels.cpu.memory import lanes_of, load, load_until, prefetch, store, store_until, zeros
 from softgrad.kernels.cpu.rows import first_of, infinite_shift, plain_shift, product
 from softgrad.kernels.cpu.simd import LANES
 from softgrad.kernels.cpu.threads import PARALLEL_THRESHOLD, thread_count
@@ -82,6 +82,7 @@ def _exponentials_of(shift, save):
         zero = zeros(x)
         lowest, one, t = const(zero, -math.inf), const(zero, 1.0), const(zero, temperature)
         largest, total, carry, peak_value = state[0], state[1], state[2], state[3]
+        ahead = classes * inner if columns == inner else columns  # the next strip, as in `rows`
         _column_max(x, first, columns, largest)
         for i in range(0, columns, lanes):
             store(total, i, zero)
@@ -93,6 +94,7 @@ def _exponentials_of(shift, save):
                 partial, other = zero, zero
                 for k in range(block, min(block + BLOCK_CLASSES, classes)):
                     row = first + k * inner
+                    prefetch(x, row + i + ahead)
                     z = shift(load_until(x, row + i, row + columns, lowest), m, t)
                     e = exp_nonpositive(z)
                     if save:

@@ -173,7 +173,7 @@ def _stream(typing_context, array, index, x):
 
 
 @intrinsic
-def _line_start(typing_context, array, index):
+def line_begin(typing_context, array, index):
     """The index, at or before `index`, at which its cache line starts; it may lie before the array."""
 
     def codegen(context, builder, signature, arguments):
@@ -239,15 +239,14 @@ def _stream_within(array, index, start, stop, x):
 
 
 class Writer(NamedTuple):
-    """How a loop writes its result, ``for i in range(begin(out, start), stop, lanes): put(out, i, start, stop, ...)``.
+    """How a loop writes: ``for i in range(line_begin(out, start), stop, lanes): put(out, i, start, stop, y)``.
 
     Such a loop loads by `load_within`, since the first vector may begin before `start`.
     """
 
     name: str
-    begin: Callable[..., Any]
     put: Callable[..., Any]
 
 
-THROUGH_CACHE = Writer("stored", _line_start, _store_within)
-PAST_CACHE = Writer("streamed", _line_start, _stream_within)
+THROUGH_CACHE = Writer("stored", _store_within)
+PAST_CACHE = Writer("streamed", _stream_within)

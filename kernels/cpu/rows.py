@@ -10,7 +10,16 @@ import math
 
 from numba.extending import register_jitable
 
-from softgrad.kernels.cpu.memory import lanes_of, load, load_until, load_within, prefetch, store_until, zeros
+from softgrad.kernels.cpu.memory import (
+    lanes_of,
+    line_begin,
+    load,
+    load_until,
+    load_within,
+    prefetch,
+    store_until,
+    zeros,
+)
 from softgrad.kernels.cpu.reductions import horizontal_combine, horizontal_max, horizontal_sum
 from softgrad.kernels.cpu.simd import count_true
 from softgrad.kernels.formulas.logsumexp import distance_below, larger, two_sum
@@ -84,13 +93,13 @@ def exponentials_of(shift, store):
 
 def scaled_row_by(writer):
     """Build ``scaled_row(x, x_first, out, first, end, factor)``: out = x factor, x from `x_first` on."""
-    begin, put = writer.begin, writer.put
+    put = writer.put
 
     def scaled_row(x, x_first, out, first, end, factor):
         zero = zeros(out)
         f = const(zero, factor)
         to_x = x_first - first
-        for i in range(begin(out, first), end, lanes_of(out)):
+        for i in range(line_begin(out, first), end, lanes_of(out)):
             put(out, i, first, end, load_within(x, i + to_x, x_first, end + to_x, zero) * f)
 
     scaled_row.__qualname__ = f"scaled_row.{writer.name}"

@@ -15,6 +15,7 @@ from softgrad.kernels.cpu.launch import by_size, over_range
 from softgrad.kernels.cpu.memory import (
     PAST_CACHE,
     lanes_of,
+    line_begin,
     load,
     load_first,
     load_within,
@@ -71,7 +72,7 @@ def _softmax_kernel(shift, writer):
 
 def _log_softmax_kernel(shift, writer):
     tile_exponentials, sum_exponentials = tile_exponentials_of(shift, "z"), exponentials_of(shift, store=False)
-    begin, put = writer.begin, writer.put
+    put = writer.put
 
     def loop(start, stop, x, temperature, out):
         classes = x.shape[1]
@@ -93,7 +94,7 @@ def _log_softmax_kernel(shift, writer):
             largest = row_max(x, first, end)
             rest = sum_exponentials(x, first, end, largest, temperature, out, first)
             m, lse = const(zero, largest), log_sum(const(zero, rest))
-            for i in range(begin(out, first), end, lanes_of(x)):
+            for i in range(line_begin(out, first), end, lanes_of(x)):
                 put(out, i, first, end, shift(load_within(x, i, first, end, zero), m, t) - lse)
 
     return over_range(loop, f"log_softmax.{shift.__name__}.{writer.name}", streams=writer is PAST_CACHE)
@@ -123,7 +124,7 @@ def _logsumexp_rows(start, stop, x, out):
 
 
 def _softmax_backward_kernel(tempered, writer):
-    begin, put = writer.begin, writer.put
+    put = writer.put
 
     def loop(start, stop, grad, y, temperature, out):
         classes = grad.shape[1]
@@ -138,7 +139,7 @@ def _softmax_backward_kernel(tempered, writer):
         for r in range(start, stop):
             first, end = r * classes, (r + 1) * classes
             dot = const(zero, _dot(grad, y, first, end))
-            for i in range(begin(out, first), end, lanes_of(grad)):
+            for i in range(line_begin(out, first), end, lanes_of(grad)):
                 g, p = load_within(grad, i, first, end, zero), load_within(y, i, first, end, zero)
                 put(out, i, first, end, softmax_gradient(g, p, dot, t))
 
@@ -147,7 +148,7 @@ def _softmax_backward_kernel(tempered, writer):
 
 
 def _log_softmax_backward_kernel(tempered, writer):
-    begin, put = writer.begin, writer.put
+    put = writer.put
 
     def loop(start, stop, grad, y, temperature, out):
         classes = grad.shape[1]
@@ -162,7 +163,7 @@ def _log_softmax_backward_kernel(tempered, writer):
         for r in range(start, stop):
             first, end = r * classes, (r + 1) * classes
             grad_sum = const(zero, _sum(grad, y, first, end))
-            for i in range(begin(out, first), end, lanes_of(grad)):
+            for i in range(line_begin(out, first), end, lanes_of(grad)):
                 g, log_p = load_within(grad, i, first, end, zero), load_within(y, i, first, end, zero)
                 put(out, i, first, end, log_softmax_gradient(g, exp_nonpositive(log_p), grad_sum, t))
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from softgrad.kernels.cpu.launch import flat, over_range
-from softgrad.kernels.cpu.memory import THROUGH_CACHE, lanes_of, load_within, zeros
+from softgrad.kernels.cpu.memory import THROUGH_CACHE, lanes_of, line_begin, load_within, zeros
 from softgrad.kernels.cpu.simd import broadcast
 from softgrad.kernels.formulas.updates import sgd, sgd_momentum
 
-_begin, _put = THROUGH_CACHE.begin, THROUGH_CACHE.put
+_put = THROUGH_CACHE.put
 
 
 def _sgd_range(start, stop, param, grad, lr, weight_decay):
     fill = zeros(param)
     lr, weight_decay = broadcast(fill, (lr, weight_decay))
-    for i in range(_begin(param, start), stop, lanes_of(param)):
+    for i in range(line_begin(param, start), stop, lanes_of(param)):
         p, g = load_within(param, i, start, stop, fill), load_within(grad, i, start, stop, fill)
         _put(param, i, start, stop, sgd(p, g, lr, weight_decay))
 
@@ -21,7 +21,7 @@ def _sgd_range(start, stop, param, grad, lr, weight_decay):
 def _sgd_momentum_range(start, stop, param, grad, velocity, lr, momentum, nesterov, weight_decay):
     fill = zeros(param)
     lr, momentum, weight_decay = broadcast(fill, (lr, momentum, weight_decay))
-    for i in range(_begin(param, start), stop, lanes_of(param)):
+    for i in range(line_begin(param, start), stop, lanes_of(param)):
         p, g = load_within(param, i, start, stop, fill), load_within(grad, i, start, stop, fill)
         p, v = sgd_momentum(p, g, load_within(velocity, i, start, stop, fill), lr, momentum, nesterov, weight_decay)
         _put(param, i, start, stop, p)
