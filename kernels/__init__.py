@@ -5,20 +5,23 @@ operation                               formula (`formulas/`)         loop (`cpu
 ======================================  ============================  ==================
 activations and their backwards         activations                   activations
 bias + activation, and back             activations                   linear
-softmax, log_softmax, logsumexp, back   logsumexp                     softmax, rows
+softmax, log_softmax, logsumexp, back   logsumexp                     softmax
 the same over an axis that is not last  logsumexp                     columns
-softmax cross-entropy, with gradient    losses, logsumexp             cross_entropy, rows
+softmax cross-entropy, with gradient    losses, logsumexp             cross_entropy
 label check, accuracy count, one-hot                                  labels
 SGD, with momentum                      updates                       updates
 gather and scale                        primitives (fma)              gather
 ======================================  ============================  ==================
 
+`rows` serves the loops over rows that are wider than a tile, `tiles` and `narrow` those over narrower ones.
 `formulas/activation_table` lists the activations. Formulas are written over `formulas/primitives`; on the CPU those
 are `cpu/simd`, a vector type for Numba, and `cpu/vecmath`, the elementary functions over it. `cache` keeps the compiled
 code on disk.
 
 `CONTRACT` is what a backend's folder exports: the same names with the same arguments, over arrays of that backend,
-contiguous, already checked, outputs last.
+contiguous, already checked, outputs last. The two kernels of activations are built, once for each:
+``activation_forward(activation)`` gives ``forward(x, parameters, out)``, ``activation_backward(activation)`` gives
+``backward(grad, saved, parameters, out)``.
 """
 
 from __future__ import annotations
