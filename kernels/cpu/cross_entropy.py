@@ -37,27 +37,31 @@ def _label_logits_of_tile(tile, classes, label):
 
 @register_jitable
 def _losses_of_block(start, stop, below_and_rest, losses):
-    """The losses of a block from each row's `below` and `rest`, with one logarithm for all; returns their sum."""
+    """The losses of a block from each row's `below` and `rest`, a vector of logarithms at a time; returns their sum."""
     zero = zeros(below_and_rest)
-    rows = stop - start
-    below, rest = load_first(below_and_rest[0], 0, rows, zero), load_first(below_and_rest[1], 0, rows, zero)
-    block_losses = cross_entropy(below, rest)
-    if losses.size > 0:
-        store_first(losses, start, rows, block_losses)
-    return horizontal_sum(widen(block_losses))
+    total = widen(zero)
+    for r in range(0, stop - start, TILE):
+        rows = min(TILE, stop - start - r)
+        below, rest = load_first(below_and_rest[0], r, rows, zero), load_first(below_and_rest[1], r, rows, zero)
+        row_losses = cross_entropy(below, rest)
+        if losses.size > 0:
+            store_first(losses, start + r, rows, row_losses)
+        total = total + widen(row_losses)
+    return horizontal_sum(total)
 
 
 def _loss_rows(start, stop, scratch, logits, labels, losses):
     classes = logits.shape[1]
+    zero = zeros(logits)
     (below, rests, _), tile = scratch
     if classes <= TILE:
-        rows = stop - start
-        load_tile(logits, start * classes, classes, rows, tile)
-        label = load_labels(labels, start, rows, classes, zeros(logits))
-        label_logit = _label_logits_of_tile(tile, classes, label)
-        largest, rest = _tile_sum_exponentials(tile, classes, 1.0)
-        store(below, 0, largest - label_logit)
-        store(rests, 0, rest)
+        for r in range(start, stop, TILE):
+            rows = min(TILE, stop - r)
+            load_tile(logits, r * classes, classes, rows, tile)
+            label_logit = _label_logits_of_tile(tile, classes, load_labels(labels, r, rows, classes, zero))
+            largest, rest = _tile_sum_exponentials(tile, classes, 1.0)
+            store(below, r - start, largest - label_logit)
+            store(rests, r - start, rest)
     else:
         for r in range(start, stop):
             label, first, end = labels[r], r * classes, (r + 1) * classes
@@ -77,19 +81,20 @@ def _loss_and_gradient_kernel(writer):
         one, factor, unknown = const(zero, 1.0), const(zero, scale), const(zero, math.nan)
         (below, rests, row), tile = scratch
         if classes <= TILE:
-            rows = stop - start
-            load_tile(logits, start * classes, classes, rows, tile)
-            label = load_labels(labels, start, rows, classes, zero)
-            label_logit = _label_logits_of_tile(tile, classes, label)
-            largest, rest = _tile_exponentials(tile, classes, 1.0)
-            share = where(label == label, factor / (one + rest), unknown)
-            for j in range(classes):
-                e = load(tile, j * TILE)
-                at_label = label == const(zero, j)
-                store(tile, j * TILE, where(at_label, cross_entropy_label_gradient(e, rest), e) * share)
-            store_tile(tile, grad, start * classes, classes, rows)
-            store(below, 0, largest - label_logit)
-            store(rests, 0, rest)
+            for r in range(start, stop, TILE):
+                rows = min(TILE, stop - r)
+                load_tile(logits, r * classes, classes, rows, tile)
+                label = load_labels(labels, r, rows, classes, zero)
+                label_logit = _label_logits_of_tile(tile, classes, label)
+                largest, rest = _tile_exponentials(tile, classes, 1.0)
+                share = where(label == label, factor / (one + rest), unknown)
+                for j in range(classes):
+                    e = load(tile, j * TILE)
+                    at_label = label == const(zero, j)
+                    store(tile, j * TILE, where(at_label, cross_entropy_label_gradient(e, rest), e) * share)
+                store_tile(tile, grad, r * classes, classes, rows)
+                store(below, r - start, largest - label_logit)
+                store(rests, r - start, rest)
             return _losses_of_block(start, stop, scratch[0], losses)
         # The exponentials wait for their sum in `grad`, or beside it if what is written there leaves the cache.
         waiting = row if streams else grad.reshape(-1)

@@ -60,13 +60,15 @@ def _row_correct(x, first, label, end):
 
 def _correct_rows(start, stop, scratch, logits, labels):
     classes = logits.shape[1]
+    correct = 0.0
     if classes <= TILE:
-        return float(_tile_correct(logits, labels, start, stop - start, scratch[1]))
-    correct = 0
+        for r in range(start, stop, TILE):
+            correct += _tile_correct(logits, labels, r, min(TILE, stop - r), scratch[1])
+        return correct
     flat = logits.reshape(-1)
     for r in range(start, stop):
         correct += _row_correct(flat, r * classes, r * classes + labels[r], (r + 1) * classes)
-    return float(correct)
+    return correct
 
 
 _correct = sum_over_blocks(_correct_rows)

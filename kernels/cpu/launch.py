@@ -32,8 +32,9 @@ OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 # below, the result is still in the cache when it is read next, and ordinary stores are as quick.
 STREAM_BYTES = 24 << 20
 
-# Rows that are summed as one block: as many as a tile has.
-BLOCK_ROWS = TILE
+# Rows that are summed as one block: of narrow rows many tiles, since the end of a block is a chain of operations that
+# wait for each other; of wider rows as many as a tile has, so that there is something to share among threads.
+BLOCK_ROWS, NARROW_BLOCK_ROWS = TILE, 16 * TILE
 
 
 class Kernel(NamedTuple):
@@ -94,22 +95,23 @@ def by_size(build: Callable[[Writer], Kernel]) -> Callable[..., Any]:
 def sum_over_blocks(loop: Callable[..., Any], name: str | None = None, *, streams: bool = False) -> Kernel:
     """Compile ``loop(start, stop, scratch, *arguments) -> float`` into a kernel that returns the sum over all rows.
 
-    The loop is called for `BLOCK_ROWS` rows at a time and the results are added in order, in float64. `scratch` is for
-    the loop's own use, three rows and a tile of the first argument's dtype: the rows have `BLOCK_ROWS` numbers, and if
-    the loop `streams` at least as many as that argument's.
+    The loop is called for a block of rows of the first argument at a time, `BLOCK_ROWS`, or `NARROW_BLOCK_ROWS` if they
+    fit a tile; the results are added in order, in float64. `scratch` is for the loop's own use, three rows and a tile
+    of that argument's dtype: the rows have a number for each row of a block, and if the loop `streams` at least as many
+    as the argument's.
     """
     loop = _named(loop, name)
-    block_rows = BLOCK_ROWS
 
     def scratch_for(x):
-        row = max(block_rows, x.shape[1]) if streams else block_rows
-        return np.empty((3, row), x.dtype), np.empty(block_rows * block_rows, x.dtype)
+        row = max(NARROW_BLOCK_ROWS, x.shape[1]) if streams else NARROW_BLOCK_ROWS
+        return np.empty((3, row), x.dtype), np.empty(TILE * TILE, x.dtype)
 
     scratch_for.__qualname__ = f"scratch_for.{'streaming' if streams else 'block'}"
     scratch_for = register_jitable(scratch_for)
 
     def run(rows, *arguments):
         scratch = scratch_for(arguments[0])
+        block_rows = NARROW_BLOCK_ROWS if arguments[0].shape[1] <= TILE else BLOCK_ROWS
         total = 0.0
         for start in range(0, rows, block_rows):
             total += loop(start, min(start + block_rows, rows), scratch, *arguments)
@@ -118,6 +120,7 @@ def sum_over_blocks(loop: Callable[..., Any], name: str | None = None, *, stream
         return total
 
     def run_parallel(chunks, rows, *arguments):
+        block_rows = NARROW_BLOCK_ROWS if arguments[0].shape[1] <= TILE else BLOCK_ROWS
         blocks = (rows + block_rows - 1) // block_rows
         partial = np.empty(blocks)
         for chunk in prange(chunks):
