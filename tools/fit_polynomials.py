@@ -57,7 +57,7 @@ def _ratio(function: Real) -> Real:
     return lambda square: function(mp.sqrt(square)) / mp.sqrt(square)
 
 
-def _erfc_position(centre: float, x: float) -> mpf:
+def _position(centre: float, x: float) -> mpf:
     return (mpf(x) - centre) / (mpf(x) + centre)
 
 
@@ -69,6 +69,15 @@ def _erfc_factor(centre: float) -> Real:
     return factor
 
 
+def _normal_tail_ratio(x: mpf) -> mpf:
+    return mp.exp(x * x / 2) * mp.erfc(x / mp.sqrt(2)) / 2
+
+
+def _of_position(centre: float, function: Real) -> Real:
+    """function(x) as a function of x's position."""
+    return lambda t: function(centre * (1 + t) / (1 - t))
+
+
 def fits(dtype: type[np.floating]) -> list[Fit]:
     """Every polynomial of vecmath.py for a dtype."""
     single = dtype is np.float32
@@ -78,6 +87,7 @@ def fits(dtype: type[np.floating]) -> list[Fit]:
     atanh, tanh, erf = _ratio(mp.atanh), _ratio(mp.tanh), _ratio(mp.erf)
     centre, highest = vecmath.ERFC_CENTRE[which], vecmath.ERFC_HIGHEST[which]
     factor = _erfc_factor(centre)
+    tail_centre, tail_highest = vecmath.NORMAL_TAIL_CENTRE[which], vecmath.NORMAL_TAIL_HIGHEST[which]
     return [
         Fit(
             name="EXP",
@@ -106,7 +116,7 @@ def fits(dtype: type[np.floating]) -> list[Fit]:
             weight=lambda square: square / tanh(square),
             low=mpf(0),
             high=mpf(vecmath.TANH_SPLIT) ** 2,
-            degree=4 if single else 11,
+            degree=4 if single else 9,
             dtype=dtype,
         ),
         Fit(
@@ -134,9 +144,19 @@ def fits(dtype: type[np.floating]) -> list[Fit]:
             formula=f"(1.5 x + 0.75) exp(x^2) erfc(x) in (x - {centre:g}) / (x + {centre:g})",
             function=factor,
             weight=lambda t: 1 / factor(t),
-            low=_erfc_position(centre, vecmath.ERF_SPLIT),
-            high=_erfc_position(centre, highest),
+            low=_position(centre, vecmath.ERF_SPLIT),
+            high=_position(centre, highest),
             degree=8 if single else 20,
+            dtype=dtype,
+        ),
+        Fit(
+            name="NORMAL_TAIL",
+            formula=f"(x + {tail_centre:g}) exp(x^2 / 2) Phi(-x) in (x - {tail_centre:g}) / (x + {tail_centre:g})",
+            function=_of_position(tail_centre, lambda x: (x + tail_centre) * _normal_tail_ratio(x)),
+            weight=_of_position(tail_centre, lambda x: 1 / ((x + tail_centre) * _normal_tail_ratio(x))),
+            low=mpf(-1),
+            high=_position(tail_centre, tail_highest),
+            degree=10 if single else 24,
             dtype=dtype,
         ),
     ]

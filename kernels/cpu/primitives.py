@@ -21,6 +21,11 @@ def _where(condition, a, b):
     return lambda condition, a, b: simd.where(condition, a, b)
 
 
+@overload(primitives.copysign)
+def _copysign(x, sign):
+    return lambda x, sign: simd.copysign(x, sign)
+
+
 @overload(primitives.fma)
 def _fma(a, b, c):
     return lambda a, b, c: simd.fma(a, b, c)
@@ -34,24 +39,24 @@ def _implement(primitive: Callable[..., Any], function: Callable[..., Any]) -> N
         return lambda x: function(x)
 
 
-@overload(primitives.times_exp_nonpositive)
-def _times_exp_nonpositive(factor, x):
-    return lambda factor, x: vecmath.times_exp_nonpositive(factor, x)
+@overload(primitives.exp_nonpositive)
+def _exp_nonpositive(x, lost=None):
+    return lambda x, lost=None: vecmath.exp_nonpositive(x, lost)
 
 
-@overload(primitives.times_erfc)
-def _times_erfc(factor, x):
-    return lambda factor, x: vecmath.times_erfc(factor, x)
+@overload(primitives.fma_exp_nonpositive)
+def _fma_exp_nonpositive(factor, x, addend, lost=None):
+    return lambda factor, x, addend, lost=None: vecmath.fma_exp_nonpositive(factor, x, addend, lost)
 
 
 for _primitive, _function in (
     (primitives.fabs, simd.fabs),
     (primitives.exp, vecmath.exp),
-    (primitives.exp_nonpositive, vecmath.exp_nonpositive),
     (primitives.expm1, vecmath.expm1),
     (primitives.log, vecmath.log),
     (primitives.log1p, vecmath.log1p),
     (primitives.tanh, vecmath.tanh),
-    (primitives.erfc, vecmath.erfc),
+    (primitives.normal_tail_ratio, vecmath.normal_tail_ratio),
+    (primitives.normal_slope_ratio, vecmath.normal_slope_ratio),
 ):
     _implement(_primitive, _function)

@@ -3,8 +3,8 @@
 Only constants depend on the dtype: coefficients of polynomials, and a few numbers, which are polynomials of degree 0.
 
 tools/sweep_ulp.py measures the errors, over every float32 number and over samples of float64: exp and the logarithms
-are within 1 ULP of the exact value, the others within 1.5, with subnormal arguments and results included. NaN is kept,
-because no comparison with it holds: `where` then gives the argument.
+are within 1.01 ULP of the exact value, the others within 1.6, with subnormal arguments and results included. NaN is
+kept, because no comparison with it holds: `where` then gives the argument.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from softgrad.kernels.cpu.simd import const, copysign, fabs, fma, polynomial, wh
 
 # ---- constants; where there are two, they are for float32 and float64
 
-# Where tanh, and erf and erfc, leave the polynomial around 0.
-TANH_SPLIT = 0.625
+# Where tanh, and erf and erfc, leave the polynomial around 0. Below 1/2 tanh would lose two ULP by 1 - (1 - tanh).
+TANH_SPLIT = 0.55
 ERF_SPLIT = 0.75
 
 # From here on erf is 1.
@@ -30,6 +30,10 @@ ERFC_HIGHEST = (11.4, 32.5)
 
 # The middle of erfc's polynomial. Rounding the coefficients costs little there, since the first is nearly a float.
 ERFC_CENTRE = (2.5625, 3.25)
+
+# From here on the normal distribution's tail is 0, and the middle of its polynomial, chosen as erfc's.
+NORMAL_TAIL_HIGHEST = (14.5, 39.0)
+NORMAL_TAIL_CENTRE = (2.3125, 3.5)
 
 # Fitted by tools/fit_polynomials.py: the function, the interval, and the largest relative error in what is computed
 # with the polynomial.
@@ -53,15 +57,15 @@ LOG_FLOAT64 = (
     0.666666666666666, 0.400000000000557, 0.2857142855606029, 0.2222222427063474, 0.18181667399563262,
     0.1539106291062767, 0.13174412356693455, 0.13837605101865785,
 )
-# (tanh(x) / x - 1) / x^2 in x^2 on [0.0, 0.39062], error 2^-26.7
+# (tanh(x) / x - 1) / x^2 in x^2 on [0.0, 0.3025], error 2^-27.7
 TANH_FLOAT32 = (
-    -0.3333328, 0.13331442, -0.05373968, 0.020638999, -0.0057049114,
+    -0.33333316, 0.13332586, -0.053852297, 0.02107164, -0.0062742066,
 )
-# (tanh(x) / x - 1) / x^2 in x^2 on [0.0, 0.39062], error 2^-56.5
+# (tanh(x) / x - 1) / x^2 in x^2 on [0.0, 0.3025], error 2^-55.0
 TANH_FLOAT64 = (
-    -0.33333333333333315, 0.13333333333329742, -0.05396825396605875, 0.021869488468716072, -0.008863234312655965,
-    0.0035921140011718014, -0.0014557259591374157, 0.0005894518554408574, -0.00023701190925263607,
-    9.155875825524259e-05, -3.0187595688694827e-05, 6.042642810252619e-06,
+    -0.33333333333332316, 0.13333333333168668, -0.053968253876067275, 0.021869485974710872, -0.008863194505042407,
+    0.0035917197190429885, -0.0014532169167417986, 0.0005791376146908248, -0.00021030353792080294,
+    5.102235319928154e-05,
 )
 # erf(x) / x - 1 in x^2 on [0.0, 0.5625], error 2^-27.1
 ERF_FLOAT32 = (
@@ -98,6 +102,20 @@ ERFC_FLOAT64 = (
     -3.2822136658366615e-06, 6.4544914369490204e-06, 2.2172070029052878e-07, -1.0659541000076093e-06,
     -3.9876287964550756e-08, 1.7343274832876316e-07, 5.9147706061670045e-09, -1.911385544350796e-08,
 )
+# (x + 2.3125) exp(x^2 / 2) Phi(-x) in (x - 2.3125) / (x + 2.3125) on [-1.0, 0.72491], error 2^-26.7
+NORMAL_TAIL_FLOAT32 = (
+    0.6955553, -0.39888772, 0.09314551, 0.024000142, -0.012505364, -0.0048262267, 0.0013981785, 0.0012881535,
+    7.849095e-05, -0.00023210031, -7.991163e-05,
+)
+# (x + 3.5) exp(x^2 / 2) Phi(-x) in (x - 3.5) / (x + 3.5) on [-1.0, 0.83529], error 2^-55.9
+NORMAL_TAIL_FLOAT64 = (
+    0.7444160754359381, -0.565561816053779, 0.3154249698879522, -0.11605092871407942, 0.017407832602063328,
+    0.006476218919910751, -0.0031891010485767526, -0.0004450129506783703, 0.00047665710361825505,
+    6.703323738529769e-05, -7.558466242451234e-05, -1.8788928593166255e-05, 1.1506609859126244e-05,
+    5.652027807165286e-06, -1.1648955371559014e-06, -1.4794439575456231e-06, -1.4355118767535777e-07,
+    2.9483995386190086e-07, 1.2443269324996962e-07, -3.053264780733752e-08, -3.680427915761155e-08,
+    -3.640349238522016e-09, 5.140216060143384e-09, 1.441073526246931e-09, -4.828902360090751e-11,
+)
 # fmt: on
 
 _exp_tail = polynomial("exp_tail", EXP_FLOAT32, EXP_FLOAT64)
@@ -105,6 +123,7 @@ _log_tail = polynomial("log_tail", LOG_FLOAT32, LOG_FLOAT64)
 _tanh_tail = polynomial("tanh_tail", TANH_FLOAT32, TANH_FLOAT64)
 _erf_tail = polynomial("erf_tail", ERF_FLOAT32, ERF_FLOAT64)
 _log_erfc = polynomial("log_erfc", LOG_ERFC_FLOAT32, LOG_ERFC_FLOAT64)
+_normal_tail_factor = polynomial("normal_tail_factor", NORMAL_TAIL_FLOAT32, NORMAL_TAIL_FLOAT64)
 _erfc_factor = polynomial("erfc_factor", ERFC_FLOAT32, ERFC_FLOAT64)
 
 
@@ -135,6 +154,12 @@ _expm1_lowest = _constant("expm1_lowest", -18.0, -38.0)
 _tanh_highest = _constant("tanh_highest", 10.0, 20.0)
 _erf_highest = _constant("erf_highest", *ERF_HIGHEST)
 _erfc_highest = _constant("erfc_highest", *ERFC_HIGHEST)
+_normal_tail_centre = _constant("normal_tail_centre", *NORMAL_TAIL_CENTRE)
+
+# 1 / sqrt(2 pi) in two parts.
+_density_high = _constant("density_high", 0.3989422917366028, 0.3989422804014327)
+_density_low = _constant("density_low", -1.133517010526318e-08, -2.49232720227773e-17)
+
 _erfc_centre = _constant("erfc_centre", *ERFC_CENTRE)
 
 # What makes a subnormal number normal, and its exponent.
@@ -196,22 +221,36 @@ def exp(x):
 
 
 @register_jitable
-def exp_nonpositive(x):
-    """e to the power x, for x <= 0."""
-    # What is 0 anyway, -inf above all, is not computed: products that underflow take twice the time of all the rest.
+def _raised_exp(x, lost):
+    """exp(x + lost) = (s + s m) `_lower` for x <= 0, as (vanishes, s, m): s a power of two, m = exp(r) - 1.
+
+    `lost` is None, or so small that it moves nothing but r. s + s m in one `fma` is rounded once, to 1 ULP. What is 0
+    anyway, -inf above all, is not computed: products that underflow take twice the time of all the rest.
+    """
     vanishes = x < _exp_lowest(x)
-    zero = const(x, 0.0)
-    shifted, high, low = _exp_parts(where(vanishes, zero, x), _shift_raised(x))
-    return where(vanishes, zero, (high + low) * power_of_low_bits(shifted) * _lower(x))
+    shifted, n, first, r = _reduce(where(vanishes, const(x, 0.0), x), _shift_raised(x))
+    if lost is not None:
+        r = first + fma(-n, _log2_low(x), lost)
+    return vanishes, power_of_low_bits(shifted), fma(r * r, _exp_tail(r), r)
 
 
 @register_jitable
-def times_exp_nonpositive(factor, x):
-    """factor exp(x), for x <= 0 and |factor| < 2**32: normal where it can be, though exp(x) may be subnormal."""
-    vanishes = x < _exp_lowest(x)  # as in `exp_nonpositive`, with which it shares the work where both are called
-    zero = const(x, 0.0)
-    shifted, high, low = _exp_parts(where(vanishes, zero, x), _shift_raised(x))
-    return where(vanishes, zero, fma(factor, high, factor * low) * power_of_low_bits(shifted) * _lower(x))
+def exp_nonpositive(x, lost=None):
+    """e to the power x, or x + lost, for x <= 0."""
+    vanishes, s, m = _raised_exp(x, lost)
+    return where(vanishes, const(x, 0.0), fma(s, m, s) * _lower(x))
+
+
+@register_jitable
+def fma_exp_nonpositive(factor, x, addend, lost=None):
+    """factor exp(x) + addend, or factor exp(x + lost) + addend, for x <= 0 and |factor| < 2**32 unless exp(x) is 0.
+
+    Where only the addend is 0, the product is normal where it can be, though exp(x) may be subnormal. Both share
+    their work with `exp_nonpositive` where that is called, too.
+    """
+    vanishes, s, m = _raised_exp(x, lost)
+    scaled = factor * s
+    return where(vanishes, addend, fma(fma(scaled, m, scaled), _lower(x), addend))
 
 
 @register_jitable
@@ -281,8 +320,13 @@ def tanh(x):
     one, two = const(x, 1.0), const(x, 2.0)
     square = x * x
     near = fma(x * square, _tanh_tail(square), x)
-    shifted, p = _exp_rounded(two * _at_most(fabs(x), _tanh_highest(x)), _shift(x))
-    far = one - two / fma(p, power_of_low_bits(shifted), one)
+    size = _at_most(fabs(x), _tanh_highest(x))
+    # As `_reduce` of 2 |x|, with log(2) in one part: 2**n is so small, or makes the quotient so small, that it serves.
+    double = size + size
+    shifted = fma(double, const(x, math.log2(math.e)), _shift(x))
+    r = fma(_shift(x) - shifted, const(x, math.log(2.0)), double)
+    s = power_of_low_bits(shifted)
+    far = one - two / fma(s, fma(r * r, _exp_tail(r), r), s + one)
     return copysign(where(fabs(x) < const(x, TANH_SPLIT), near, far), x)
 
 
@@ -336,3 +380,33 @@ def times_erfc(factor, x):
 def erfc(x):
     """The complementary error function, 1 - erf(x) without cancellation in the tail."""
     return times_erfc(const(x, 1.0), x)
+
+
+# ---- the normal distribution
+
+
+@register_jitable
+def normal_tail_ratio(x):
+    """Phi(-x) / exp(-x^2 / 2) for x >= 0, Phi the standard normal distribution: (ratio, lost), for ratio (1 + lost).
+
+    With a = 1 / (x + centre), ratio is a times a polynomial in (x - centre) a; `lost` is the relative error of a.
+    """
+    one, centre = const(x, 1.0), _normal_tail_centre(x)
+    a = one / (x + centre)
+    return _normal_tail_factor((x - centre) * a) * a, fma(-a, x, fma(-a, centre, one))
+
+
+@register_jitable
+def normal_slope_ratio(x):
+    """(Phi(-x) - x phi(x)) / exp(-x^2 / 2) for x >= 0; its error is small beside the first term's quotient.
+
+    As `normal_tail_ratio`, but the terms cancel, so what rounding takes from each of them is put back.
+    """
+    one, centre = const(x, 1.0), _normal_tail_centre(x)
+    a = one / (x + centre)
+    t = (x - centre) * a
+    factor = _normal_tail_factor(fma(fma(-t, x, x) - fma(t, centre, centre), a, t))
+    high = _density_high(x)
+    second = high * x
+    lost = fma(_density_low(x), x, fma(high, x, -second))
+    return fma(factor, a, -second) + fma(factor * a, fma(-a, x, fma(-a, centre, one)), -lost)

@@ -17,15 +17,16 @@ from numba.extending import register_jitable
 
 from softgrad.kernels.formulas.primitives import (
     const,
-    erfc,
+    copysign,
     exp,
     exp_nonpositive,
     expm1,
     fabs,
     fma,
+    fma_exp_nonpositive,
     log1p,
-    times_erfc,
-    times_exp_nonpositive,
+    normal_slope_ratio,
+    normal_tail_ratio,
     where,
 )
 from softgrad.kernels.formulas.primitives import tanh as tanh_primitive
@@ -96,23 +97,6 @@ def sigmoid(x):
 
 
 @register_jitable
-def weighted_sigmoid(x, below):
-    """(x sigmoid(u), sigmoid(-|u|)) for finite x, with below = -|u| and u of x's sign.
-
-    In the tail exp(u) is subnormal where x exp(u) is not yet, so the product is taken at once.
-    """
-    share, _ = sigmoid_share(below)
-    larger = where(x >= const(x, 0.0), x, times_exp_nonpositive(x, below))
-    return fma(-larger, share, larger), share
-
-
-@register_jitable
-def beyond(x, bounded, y):
-    """y; but x where it is 0, of either sign, or above its bound, as such functions do."""
-    return where((x > bounded) | (x == const(x, 0.0)), x, y)
-
-
-@register_jitable
 def sigmoid_backward(grad, y):
     return grad * (y * (const(y, 1.0) - y))
 
@@ -143,25 +127,34 @@ def softplus_backward(grad, x, beta):
 
 @register_jitable
 def silu(x):
-    """x sigmoid(x)."""
-    bounded = clamp(x, -1e4, 1e4)  # the result is 0 long before, in float64 too; -inf * 0 would be NaN
-    y, _ = weighted_sigmoid(bounded, -fabs(bounded))
-    return beyond(x, bounded, y)
+    """x sigmoid(x) = max(x, 0) - |x| e / (1 + e), e = exp(-|x|)."""
+    size = fabs(x)
+    e = exp_nonpositive(-size)
+    return fma_exp_nonpositive(-size / (const(x, 1.0) + e), -size, at_least(x, 0.0))
+
+
+@register_jitable
+def reflected(x, factor, exponent, lost=None):
+    """y = -factor exp(exponent + lost) where x < 0, and 1 - y(-x) for x >= 0; factor and exponent are those of |x|."""
+    zero = const(x, 0.0)
+    negative = x < zero
+    addend = where(negative, zero, const(x, 1.0))
+    return fma_exp_nonpositive(where(negative, -factor, factor), exponent, addend, lost)
+
+
+@register_jitable
+def complement_of_share(e):
+    """1 / (1 + e) for e = exp(-|u|), as 1 - e / (1 + e), whose error vanishes with e."""
+    one = const(e, 1.0)
+    return fma(-e, one / (one + e), one)
 
 
 @register_jitable
 def silu_backward(grad, x):
-    """s (1 + x (1 - s)), s = sigmoid(x).
-
-    With share = sigmoid(-|x|) it is t = share (1 - |x| (1 - share)) for x < 0, and 1 - t for x >= 0. In the tail share
-    is subnormal where t is not yet.
-    """
-    x = clamp(x, -1e4, 1e4)
-    one, size = const(x, 1.0), fabs(x)
-    share, _ = sigmoid_share(-size)
-    minus = fma(-size, share, size - one)
-    tail = times_exp_nonpositive(-minus, -size)
-    return grad * where(x < const(x, 0.0), fma(-tail, share, tail), fma(share, minus, one))
+    """s (1 + x (1 - s)), s = sigmoid(x): for x < 0 e v (1 - |x| v) with e = exp(-|x|), v = 1 / (1 + e)."""
+    size = fabs(x)
+    v = complement_of_share(exp_nonpositive(-size))
+    return grad * reflected(x, v * fma(size, v, const(x, -1.0)), -size)
 
 
 # ---- hyperbolic tangent
@@ -181,17 +174,17 @@ def tanh_backward(grad, y):
 
 @register_jitable
 def mish(x):
-    """x tanh(softplus(x)), as outer - outer difference / denominator; in the tail outer is x exp(x), taken at once."""
-    bounded = clamp(x, -1e4, 1e4)
-    one, two = const(x, 1.0), const(x, 2.0)
-    below = -fabs(bounded)
-    w = exp_nonpositive(below)
-    square = w * w
-    positive = x >= const(x, 0.0)
-    difference = where(positive, two * square, square + w)
-    denominator = difference + where(positive, fma(two, w, one), w + two)
-    outer = where(positive, bounded, times_exp_nonpositive(bounded, below))
-    return beyond(x, bounded, fma(-outer, difference / denominator, outer))
+    """x tanh(softplus(x)) as max(x, 0) - |x| w n / d, w = exp(-|x|).
+
+    n is w + 2 for x < 0, where d is 2 + 2 w + w^2, and 2 w for x >= 0, where d is 1 + 2 w + 2 w^2.
+    """
+    one, two, zero = const(x, 1.0), const(x, 2.0), const(x, 0.0)
+    size = fabs(x)
+    w = exp_nonpositive(-size)
+    negative = x < zero
+    n = where(negative, w + two, w + w)
+    d = fma(w, n, where(negative, two, w + w + one))
+    return fma_exp_nonpositive(-size * n / d, -size, at_least(x, 0.0))
 
 
 @register_jitable
@@ -201,7 +194,6 @@ def mish_backward(grad, x):
     For x < 0 it is w m / d^2, m = (w + 2) d + 4 x (1 + w), d = 2 + 2 w + w^2; for x >= 0 it is 1 + 2 w^2 m / d^2,
     m = 2 x (1 + w) - d, d = 1 + 2 w + 2 w^2. Each is evaluated in w from its constant term, which is exact or nearly.
     """
-    x = clamp(x, -1e4, 1e4)
     one, two, four, eight = const(x, 1.0), const(x, 2.0), const(x, 4.0), const(x, 8.0)
     below = -fabs(x)
     w = exp_nonpositive(below)
@@ -212,7 +204,8 @@ def mish_backward(grad, x):
     square = fma(w, where(negative, one, four), where(negative, four, eight))
     square = fma(w, fma(w, square, eight), where(negative, eight, four))
     share = m / fma(w, square, where(negative, four, one))
-    return grad * where(negative, times_exp_nonpositive(share, below), fma(two * w * w, share, one))
+    factor = where(negative, share, two * w * share)
+    return grad * fma_exp_nonpositive(factor, below, where(negative, const(x, 0.0), one))
 
 
 # ---- rectifiers
@@ -282,54 +275,31 @@ def celu_backward(grad, x, alpha):
 
 # ---- Gaussian error linear unit; Hendrycks and Gimpel 2016, arXiv:1606.08415
 
-SQRT_HALF = math.sqrt(0.5)
-
-# sqrt(1 / (2 pi)) = high (1 + low), the first a float32.
-DENSITY_HIGH = 0.3989422917366028
-DENSITY_LOW = -2.8413057076302904e-08
-
 
 @register_jitable
-def normal_argument(x):
-    """z = -x sqrt(1/2) for the normal distribution function erfc(z) / 2, and what puts back z's rounding.
-
-    In the tail erfc multiplies a relative error of its argument by 2 z^2. With d the rounding error of z,
-    erfc(z + d) = erfc(z) (1 - 2 z d) there to first order; returned is -2 z d, 0 where there is no tail.
-    """
-    root = const(x, SQRT_HALF)
-    # What float32 (or float64) rounding takes from sqrt(1/2): 1/2 = root^2 + residue, and
-    # sqrt(1/2) - root = residue / (2 root).
-    residue = fma(-root, root, const(x, 0.5))
-    z = -x * root
-    lost = fma(-x, root, -z) - x * (residue * root)
-    tail = where(z > const(x, 0.5), z, const(x, 0.0))
-    return z, const(x, -2.0) * tail * lost
+def normal_exponent(x):
+    """-x^2 / 2, and what rounding took from it, which in the tail is a relative error of exp(-x^2 / 2)."""
+    minus_half = const(x, -0.5) * x
+    exponent = minus_half * x
+    return exponent, fma(minus_half, x, -exponent)
 
 
 @register_jitable
 def gelu(x):
-    """x Phi(x), Phi the standard normal distribution function."""
-    bounded = clamp(x, -100.0, 100.0)  # Phi is 0 and 1 in float64 from -39 and 9 on
-    z, correction = normal_argument(bounded)
-    y = times_erfc(const(x, 0.5) * bounded, z)
-    return beyond(x, bounded, fma(y, correction, y))
+    """x Phi(x) = max(x, 0) - |x| Phi(-|x|), Phi the standard normal distribution function."""
+    size = fabs(x)
+    exponent, lost = normal_exponent(size)
+    ratio, ratio_lost = normal_tail_ratio(size)
+    y = fma_exp_nonpositive(-size * ratio, exponent, at_least(x, 0.0), lost + ratio_lost)
+    return copysign(y, x)  # -0 would come out as 0
 
 
 @register_jitable
 def gelu_backward(grad, x):
     """Phi(x) + x phi(x)."""
-    x = clamp(x, -100.0, 100.0)
-    z, correction = normal_argument(x)
-    p = const(x, 0.5) * erfc(z)
-    # What rounding takes from x^2 / 2 becomes a relative error of the density. It is put back in the end, with that of
-    # the constant and of its product with x: near the root, where the terms cancel, each rounding would count twice.
-    minus_half, high = const(x, -0.5), const(x, DENSITY_HIGH)
-    square, outer = x * x, high * x
-    lost = fma(minus_half, fma(x, x, -square), const(x, DENSITY_LOW))
-    outer_lost = fma(outer, lost, fma(high, x, -outer))
-    exponent = minus_half * square
-    density = times_exp_nonpositive(outer, exponent)
-    return grad * ((p + density) + fma(outer_lost, exp_nonpositive(exponent), p * correction))
+    size = fabs(x)
+    exponent, lost = normal_exponent(size)
+    return grad * reflected(x, -normal_slope_ratio(size), exponent, lost)
 
 
 # 2 sqrt(2 / pi): 0.5 (1 + tanh(u)) = sigmoid(2 u), which keeps the tail that 1 + tanh loses.
@@ -347,8 +317,7 @@ GELU_TANH_CUBIC_QUOTIENT = (8943.0, 200000.0)
 def gelu_tanh_argument(x):
     """u = 2 sqrt(2 / pi) (x + 0.044715 x^3), as a product with 1 + 0.044715 x^2, and what rounding took from it.
 
-    In the tail the sigmoid multiplies a relative error of u by |u|, so every rounding on the way to u is kept, to be
-    put back to first order: sigmoid(u + d) = sigmoid(u) (1 + d sigmoid(-u)).
+    In the tail the exponential multiplies a relative error of u by |u|, so every rounding on the way to u is kept.
     """
     one, cubic = const(x, 1.0), const(x, GELU_TANH_CUBIC)
     numerator, divisor = const(x, GELU_TANH_CUBIC_QUOTIENT[0]), const(x, GELU_TANH_CUBIC_QUOTIENT[1])
@@ -358,7 +327,7 @@ def gelu_tanh_argument(x):
     factor = fma(cubic, square, one)
     factor_lost = fma(cubic_lost, square, fma(cubic, square_lost, fma(cubic, square, one - factor)))
     high, low = const(x, GELU_TANH_SCALE_HIGH), const(x, GELU_TANH_SCALE_LOW)
-    linear = fma(high, x, low * x)
+    linear = high * x
     linear_lost = fma(low, x, fma(high, x, -linear))
     u = linear * factor
     return u, fma(linear_lost, factor, fma(linear, factor_lost, fma(linear, factor, -u)))
@@ -366,28 +335,24 @@ def gelu_tanh_argument(x):
 
 @register_jitable
 def gelu_tanh(x):
-    """0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) = x sigmoid(u)."""
-    bounded = clamp(x, -100.0, 100.0)
-    u, u_lost = gelu_tanh_argument(bounded)
-    y, share = weighted_sigmoid(bounded, -fabs(u))
-    slope = where(x >= const(x, 0.0), share, const(x, 1.0) - share)
-    return beyond(x, bounded, fma(y, u_lost * slope, y))
+    """0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) = x sigmoid(u), as `silu`."""
+    size = fabs(x)
+    u, u_lost = gelu_tanh_argument(size)
+    e = exp_nonpositive(-u, -u_lost)
+    return fma_exp_nonpositive(-size / (const(x, 1.0) + e), -u, at_least(x, 0.0), -u_lost)
 
 
 @register_jitable
 def gelu_tanh_backward(grad, x):
-    """As `silu_backward`, with share = sigmoid(-|u|) and |x| u' in the place of |x|."""
-    x = clamp(x, -100.0, 100.0)
+    """As `silu_backward`, with e = exp(-u), u that of |x|, and |x| u' in the place of |x|."""
     one, size = const(x, 1.0), fabs(x)
     u, u_lost = gelu_tanh_argument(size)
-    share, _ = sigmoid_share(-u)
-    correction = -u_lost * (one - share)
-    share = fma(share, correction, share)
+    e = exp_nonpositive(-u, -u_lost)
+    v = complement_of_share(e)
     cubic = fma(const(x, 2.0 * GELU_TANH_SCALE * GELU_TANH_CUBIC) * size, size * size, u_lost)
-    # |x| u' (1 - share) - 1, with |x| u' = u + cubic: u - 1 is exact where the sum is small.
-    minus = (u - one) + fma(-(u + cubic), share, cubic)
-    tail = times_exp_nonpositive(-minus, -u)
-    return grad * where(x < const(x, 0.0), fma(tail, correction - share, tail), fma(share, minus, one))
+    # |x| u' v - 1, with |x| u' = u + cubic and v = 1 - e v: u - 1 is exact where the sum is small.
+    minus = (u - one) + fma(-(u + cubic), e * v, cubic)
+    return grad * reflected(x, v * minus, -u, -u_lost)
 
 
 # ---- rational and piecewise linear

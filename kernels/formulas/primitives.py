@@ -28,6 +28,11 @@ def fabs(x):
     return abs(x)
 
 
+def copysign(x, sign):
+    """|x| with the sign of `sign`."""
+    return np.copysign(x, sign)
+
+
 def fma(a, b, c):
     """``a * b + c``, rounded once."""
     if not (math.isfinite(a) and math.isfinite(b) and math.isfinite(c)):
@@ -41,14 +46,24 @@ def exp(x):
     return np.exp(x)
 
 
-def exp_nonpositive(x):
-    """e to the power x, for x <= 0 only: the cheaper half of `exp`, exactly 0 at -inf."""
-    return np.exp(x)
+def exp_nonpositive(x, lost=None):
+    """e to the power x, for x <= 0 only: the cheaper half of `exp`, exactly 0 at -inf.
+
+    With `lost`, what rounding took from x, to the power x + lost.
+    """
+    return fma_exp_nonpositive(type(x)(1), x, type(x)(0), lost)
 
 
-def times_exp_nonpositive(factor, x):
-    """factor * exp(x), for x <= 0 and |factor| < 2**32: exact to rounding where exp(x) alone would be subnormal."""
-    return type(x)(np.float64(factor) * np.exp(np.float64(x)))
+def fma_exp_nonpositive(factor, x, addend, lost=None):
+    """factor * exp(x) + addend, for x <= 0; exactly the addend where exp(x) is 0, whatever the factor.
+
+    The product is exact to rounding where exp(x) alone would be subnormal. `lost` as in `exp_nonpositive`, with which
+    it shares the work.
+    """
+    e = np.exp(np.float64(x))
+    if e == 0:
+        return addend
+    return type(x)(np.float64(factor) * e * (1.0 if lost is None else np.exp(np.float64(lost))) + addend)
 
 
 def expm1(x):
@@ -71,11 +86,16 @@ def tanh(x):
     return np.tanh(x)
 
 
-def erfc(x):
-    """The complementary error function, ``1 - erf(x)`` without cancellation in the tail."""
-    return type(x)(math.erfc(x))
+def normal_tail_ratio(x):
+    """``Phi(-x) / exp(-x**2 / 2)`` for x >= 0, Phi the standard normal distribution function.
+
+    As (ratio, lost): what rounding took from it is ratio times lost.
+    """
+    wide = min(float(x), 37.0)  # beyond, a factor or the other leaves float64
+    return type(x)(math.exp(wide * wide / 2) * math.erfc(wide * math.sqrt(0.5)) / 2), type(x)(0)
 
 
-def times_erfc(factor, x):
-    """factor * erfc(x), for |factor| < 2**32: exact to rounding where erfc(x) alone would be subnormal."""
-    return type(x)(np.float64(factor) * math.erfc(x))
+def normal_slope_ratio(x):
+    """``(Phi(-x) - x phi(x)) / exp(-x**2 / 2)`` for x >= 0; its error is small beside the first term's quotient."""
+    ratio, _ = normal_tail_ratio(np.float64(x))
+    return type(x)(ratio - x / math.sqrt(2 * math.pi))
