@@ -14,19 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from softgrad.ops.backend import CPU, Backend
+from softgrad.ops.backend import Backend
 
 FLOAT16 = np.dtype(np.float16)
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
 INT64 = np.dtype(np.int64)
 KERNEL_DTYPES = frozenset({FLOAT32, FLOAT64})
-LARGEST = {dtype: float(np.finfo(dtype).max) for dtype in KERNEL_DTYPES}
+LARGEST = {FLOAT32: float(np.finfo(np.float32).max), FLOAT64: float(np.finfo(np.float64).max)}
 
 
 def is_ready(array: Any) -> bool:
     """Can a CPU kernel take the array as it is? Most can be, and are then spared all that follows in this file."""
-    return type(array) is CPU.array_type and array.dtype in KERNEL_DTYPES and array.flags.carray
+    return type(array) is np.ndarray and array.dtype in KERNEL_DTYPES and array.flags.carray
 
 
 def ready_out(out: Any, x: Any, y: Any = None) -> Any:
@@ -43,9 +43,7 @@ def ready_out(out: Any, x: Any, y: Any = None) -> Any:
 
 def is_ready_index(array: Any, shape: tuple[int, ...]) -> bool:
     """Can a CPU kernel take the array as its indices or labels, of that shape, as it is?"""
-    return (  # type: ignore[no-any-return]
-        type(array) is CPU.array_type and array.dtype == INT64 and array.shape == shape and array.flags.carray
-    )
+    return type(array) is np.ndarray and array.dtype == INT64 and array.shape == shape and array.flags.carray
 
 
 def alike(a: Any, b: Any) -> bool:
@@ -149,10 +147,14 @@ def check_number(value: Any, name: str, *, minimum: float = -math.inf, dtype: An
     if type(value) is not float and not isinstance(value, Real):
         raise TypeError(f"{name} must be a number; got {type(value).__name__}")
     largest = LARGEST[dtype]
-    if not (minimum <= value <= largest and value >= -largest):
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond all floats
+        number = math.inf
+    if not (minimum <= number <= largest and number >= -largest):
         bound = "" if minimum == -math.inf else f" not below {minimum:g}"
         raise ValueError(f"{name} must be a finite {dtype} number{bound}; got {value}")
-    return float(value)
+    return number
 
 
 def into(

@@ -87,7 +87,7 @@ def count_correct(logits: Any, labels: Any, /) -> int:
     """
     if is_ready(logits) and logits.ndim == 2 and logits.shape[1] and is_ready_index(labels, logits.shape[:1]):
         check_labels(CPU, labels, logits.shape[1], given=labels)
-        return CPU.kernels.count_correct(logits, labels)
+        return int(CPU.kernels.count_correct(logits, labels))
     backend = backend_of(logits=logits, labels=labels)
     logits = float_array(backend, logits, "logits")
     if logits.ndim != 2 or logits.shape[1] == 0:

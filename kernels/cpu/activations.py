@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-from softgrad.kernels.cpu.launch import PARALLEL_THRESHOLD, STREAM_BYTES, flat, over_range
+from softgrad.kernels.cpu.launch import STREAM_BYTES, Kernel, flat, over_range
 from softgrad.kernels.cpu.memory import PAST_CACHE, THROUGH_CACHE, Writer, lanes_of, line_begin, load_within, zeros
 from softgrad.kernels.cpu.simd import broadcast
+from softgrad.kernels.cpu.threads import PARALLEL_THRESHOLD
 from softgrad.kernels.formulas.activation_table import Activation
 
 
@@ -16,7 +17,7 @@ def activation_forward(activation: Activation) -> Callable[..., None]:
     """Build ``forward(x, parameters, out)``: out = f(x), both of one size and contiguous. `out` may be x."""
     formula = activation.forward
 
-    def kernel(writer: Writer):
+    def kernel(writer: Writer) -> Kernel:
         put = writer.put
 
         def loop(start, stop, x, out, *parameters):
@@ -48,7 +49,7 @@ def activation_backward(activation: Activation) -> Callable[..., None]:
     """Build ``backward(grad, saved, parameters, out)``: out = grad f'(saved). `out` may be grad or saved."""
     formula = activation.backward
 
-    def kernel(writer: Writer):
+    def kernel(writer: Writer) -> Kernel:
         put = writer.put
 
         def loop(start, stop, grad, saved, out, *parameters):

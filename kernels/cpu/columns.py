@@ -18,7 +18,7 @@ from collections.abc import Callable
 import numpy as np
 from numba.extending import register_jitable
 
-from softgrad.kernels.cpu.launch import over_range
+from softgrad.kernels.cpu.launch import Kernel, over_range
 from softgrad.kernels.cpu.memory import lanes_of, load, load_until, prefetch, store, store_until, zeros
 from softgrad.kernels.cpu.rows import first_of, infinite_shift, plain_shift, product
 from softgrad.kernels.cpu.simd import LANES
@@ -197,7 +197,7 @@ _grad_sum = _column_sum_of(first_of)
 _sum_exponentials = _exponentials_of(infinite_shift, save=False)
 
 
-def _softmax_kernel(shift: Callable[..., object]) -> Callable[..., None]:
+def _softmax_kernel(shift: Callable[..., object]) -> Kernel:
     store_exponentials = _exponentials_of(shift, save=True)
 
     def loop(start, stop, x, temperature, out, strip_columns):
@@ -216,7 +216,7 @@ def _softmax_kernel(shift: Callable[..., object]) -> Callable[..., None]:
     return over_range(loop, f"softmax_columns.{shift.__name__}")
 
 
-def _log_softmax_kernel(shift: Callable[..., object]) -> Callable[..., None]:
+def _log_softmax_kernel(shift: Callable[..., object]) -> Kernel:
     sum_exponentials = _exponentials_of(shift, save=False)
 
     def log_probability(x, _, largest, lse, temperature):
@@ -252,7 +252,7 @@ def _logsumexp_columns(start, stop, x, temperature, out, strip_columns):
             store_until(out, result + i, result + columns, load(largest, i) + log_sum(load(rest, i)))
 
 
-def _backward_kernel(column_sum: Callable[..., object], gradient: Callable[..., object]) -> Callable[..., None]:
+def _backward_kernel(column_sum: Callable[..., object], gradient: Callable[..., object]) -> Kernel:
     gradients = _rewrite_of(gradient)
 
     def loop(start, stop, grad, y, temperature, out, strip_columns):

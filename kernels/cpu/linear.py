@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 
-from softgrad.kernels.cpu.launch import over_range
+from softgrad.kernels.cpu.launch import Kernel, over_range
 from softgrad.kernels.cpu.memory import lanes_of, load_until, store_until, zeros
 from softgrad.kernels.cpu.simd import broadcast
 from softgrad.kernels.formulas.activation_table import Activation
@@ -16,7 +15,7 @@ BLOCK_COLUMNS = 64
 
 
 @cache
-def _forward_kernel(activation: Activation, keep: bool) -> Callable[..., None]:
+def _forward_kernel(activation: Activation, keep: bool) -> Kernel:
     formula = activation.forward
 
     def loop(start, stop, product, bias, preactivation, out, *parameters):
@@ -35,7 +34,7 @@ def _forward_kernel(activation: Activation, keep: bool) -> Callable[..., None]:
 
 
 @cache
-def _backward_kernel(activation: Activation) -> Callable[..., None]:
+def _backward_kernel(activation: Activation) -> Kernel:
     formula = activation.backward
     block_columns = BLOCK_COLUMNS
 
