@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -14,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from numerics import Arrays
 
+from softgrad.kernels.cpu import activations, columns, launch
 from softgrad.ops.backend import BackendUnavailableError, get_backend
 
 # No deadline: a first example may compile a kernel. On a build server the same examples each time.
@@ -28,6 +30,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("mnist"):
             item.add_marker(pytest.mark.skip(reason="needs $SOFTGRAD_DATA/mnist"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def threads_from_32768_elements_on() -> Iterator[None]:
+    """The results above and below the threshold are the same (test_threads.py); a low one makes for small arrays."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (activations, columns, launch):
+            patch.setattr(module, "PARALLEL_THRESHOLD", 32_768)
+        yield
 
 
 def _present() -> list[object]:

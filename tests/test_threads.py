@@ -11,25 +11,26 @@ from collections.abc import Iterator
 import numba
 import pytest
 
+from softgrad.kernels.cpu import launch
 from softgrad.kernels.cpu.launch import Kernel
-from softgrad.kernels.cpu.threads import PARALLEL_THRESHOLD, thread_count
+from softgrad.kernels.cpu.threads import thread_count
 
-# 517 rows of 130: twice the parallel threshold, and divisible by no number of threads or block of rows or columns.
+# 1033 rows of 130: above the parallel threshold, and divisible by no number of threads or block of rows or columns.
 CALLS = """
 import hashlib, json, sys
 import numpy as np
 import numba
 from softgrad import ops
-from softgrad.kernels.cpu.launch import Kernel
+from softgrad.kernels.cpu import threads
 from softgrad.kernels.cpu.threads import threading_layer
 
 rng = np.random.default_rng(0)
-x, grad, saved = rng.normal(0, 4, (3, 517, 130)).astype(np.float32)
+x, grad, saved = rng.normal(0, 4, (3, 1033, 130)).astype(np.float32)
 w = np.zeros((3, 130), np.float32)
 y, log_y = ops.softmax(x), ops.log_softmax(x)
-labels = rng.integers(0, 130, 517)
-pixels = rng.integers(0, 256, (600, 130)).astype(np.uint8)
-inputs = np.zeros((517, 3), np.float32)
+labels = rng.integers(0, 130, 1033)
+pixels = rng.integers(0, 256, (1100, 130)).astype(np.uint8)
+inputs = np.zeros((1033, 3), np.float32)
 
 def sgd():
     param, velocity = x.copy(), saved.copy()
@@ -55,9 +56,11 @@ CALLS = {
     "bias gradient": lambda: ops.linear_backward(grad, saved, inputs, w, activation="silu"),
     "accuracy": lambda: ops.accuracy(x, labels),
     "one_hot": lambda: ops.one_hot(labels, 130),
-    "gather_scale": lambda: ops.gather_scale(pixels, np.arange(517)[::-1], scale=0.1, dtype=np.float32),
+    "gather_scale": lambda: ops.gather_scale(pixels, np.arange(1033)[::-1], scale=0.1, dtype=np.float32),
     "sgd_update": sgd,
 }
+
+assert x.size >= threads.PARALLEL_THRESHOLD
 
 def digest(result):
     parts = result if isinstance(result, tuple) else (result,)
@@ -66,8 +69,8 @@ def digest(result):
 
 FOR_EACH_NUMBER_OF_THREADS = """
 found = {name: [] for name in CALLS}
-for threads in (1, 2, 3, 4):
-    numba.set_num_threads(threads)
+for count in (1, 2, 3, 4):
+    numba.set_num_threads(count)
     for name, call in CALLS.items():
         found[name].append(digest(call()))
 print(json.dumps(found))
@@ -131,6 +134,6 @@ def test_number_of_threads_is_the_users() -> None:
 def test_small_work_wakes_no_threads() -> None:
     calls: list[tuple[str, int]] = []
     kernel = Kernel(lambda size: calls.append(("serial", size)), lambda size: calls.append(("shared", size)))
-    kernel(7, PARALLEL_THRESHOLD - 1)
-    kernel(8, PARALLEL_THRESHOLD)
+    kernel(7, launch.PARALLEL_THRESHOLD - 1)
+    kernel(8, launch.PARALLEL_THRESHOLD)
     assert calls == [("serial", 7), ("shared", 8)]
