@@ -21,7 +21,7 @@ def softmax_overhead(threads: int, budget: float) -> Overhead:
     (x,) = OPERATIONS["softmax"].case(SHAPE, "float32").arguments
     out = np.empty_like(x)
     calls = (
-        partial(cpu.softmax_forward, x, np.float32(1), out),
+        partial(cpu.softmax_forward, x, 1.0, out),
         partial(ops.softmax, x),
         partial(ops.softmax, x, out=out),
     )

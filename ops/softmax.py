@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
@@ -21,6 +22,11 @@ from softgrad.ops.arguments import (
 from softgrad.ops.axes import Axis, rows_of
 from softgrad.ops.backend import CPU, backend_of
 
+Kernel = Callable[..., None]
+
+# Where an op goes at once with an array that is ready.
+KERNELS = CPU.kernels
+
 # The defaults. An op knows by identity that an option was left alone, before it has looked at any value.
 LAST = -1
 ONE = 1.0
@@ -35,11 +41,11 @@ def _temperature(value: Any) -> float:
     return float(value)
 
 
-def _forward(kernel: str, x: Any, axis: Axis, temperature: Any, out: Any) -> Any:
+def _forward(cpu_kernel: Kernel, x: Any, axis: Axis, temperature: Any, out: Any) -> Any:
     if axis is LAST and temperature is ONE and is_ready(x) and x.ndim == 2:
         target = ready_out(out, x)
         if target is not None:
-            getattr(CPU.kernels, kernel)(x, temperature, target)
+            cpu_kernel(x, temperature, target)
             return target
     backend = backend_of(x=x, out=out)
     x = float_array(backend, x, "x")
@@ -47,7 +53,7 @@ def _forward(kernel: str, x: Any, axis: Axis, temperature: Any, out: Any) -> Any
     temperature = _temperature(temperature)
     rows = rows_of(x.shape, axis)
     view = rows.view(backend, x, dtype)
-    run = rows.kernel(backend, kernel)
+    run = rows.kernel(backend, cpu_kernel.__name__)
 
     def write(target: Any) -> None:
         if view.size:
@@ -56,11 +62,11 @@ def _forward(kernel: str, x: Any, axis: Axis, temperature: Any, out: Any) -> Any
     return into(backend, out, x.shape, x.dtype, (view,), write)
 
 
-def _backward(kernel: str, grad: Any, y: Any, axis: Axis, temperature: Any, out: Any) -> Any:
+def _backward(cpu_kernel: Kernel, grad: Any, y: Any, axis: Axis, temperature: Any, out: Any) -> Any:
     if axis is LAST and temperature is ONE and is_ready(grad) and is_ready(y) and grad.ndim == 2:
         target = ready_out(out, grad, y) if alike(grad, y) else None
         if target is not None:
-            getattr(CPU.kernels, kernel)(grad, y, temperature, target)
+            cpu_kernel(grad, y, temperature, target)
             return target
     backend = backend_of(grad=grad, y=y, out=out)
     grad = float_array(backend, grad, "grad")
@@ -72,7 +78,7 @@ def _backward(kernel: str, grad: Any, y: Any, axis: Axis, temperature: Any, out:
     temperature = _temperature(temperature) or math.inf
     rows = rows_of(grad.shape, axis)
     grad_view, y_view = rows.view(backend, grad, dtype), rows.view(backend, y, dtype)
-    run = rows.kernel(backend, kernel)
+    run = rows.kernel(backend, cpu_kernel.__name__)
 
     def write(target: Any) -> None:
         if grad_view.size:
@@ -117,7 +123,7 @@ def softmax(x: Any, /, *, axis: Axis = LAST, temperature: float = ONE, out: Any 
     >>> ops.softmax([[1, 2, 2]], temperature=0)
     array([[0. , 0.5, 0.5]])
     """
-    return _forward("softmax_forward", x, axis, temperature, out)
+    return _forward(KERNELS.softmax_forward, x, axis, temperature, out)
 
 
 def log_softmax(x: Any, /, *, axis: Axis = LAST, temperature: float = ONE, out: Any = None) -> Any:
@@ -132,7 +138,7 @@ def log_softmax(x: Any, /, *, axis: Axis = LAST, temperature: float = ONE, out: 
     >>> ops.log_softmax([0.0, -1000.0])
     array([    0., -1000.])
     """
-    return _forward("log_softmax_forward", x, axis, temperature, out)
+    return _forward(KERNELS.log_softmax_forward, x, axis, temperature, out)
 
 
 def logsumexp(x: Any, /, *, axis: Axis = LAST, keepdims: bool = False, out: Any = None) -> Any:
@@ -170,7 +176,7 @@ def logsumexp(x: Any, /, *, axis: Axis = LAST, keepdims: bool = False, out: Any 
     """
     if axis is LAST and out is None and not keepdims and is_ready(x) and x.ndim == 2 and x.shape[1]:
         sums = np.empty(x.shape[0], x.dtype)
-        CPU.kernels.logsumexp_forward(x, sums)
+        KERNELS.logsumexp_forward(x, sums)
         return sums
     backend = backend_of(x=x, out=out)
     x = float_array(backend, x, "x")
@@ -216,7 +222,7 @@ def softmax_backward(grad: Any, y: Any, /, *, axis: Axis = LAST, temperature: fl
     ValueError
         If the shapes differ, or for what `softmax` raises it.
     """
-    return _backward("softmax_backward", grad, y, axis, temperature, out)
+    return _backward(KERNELS.softmax_backward, grad, y, axis, temperature, out)
 
 
 def log_softmax_backward(grad: Any, y: Any, /, *, axis: Axis = LAST, temperature: float = ONE, out: Any = None) -> Any:
@@ -224,4 +230,4 @@ def log_softmax_backward(grad: Any, y: Any, /, *, axis: Axis = LAST, temperature
 
     `y` is the output of `log_softmax`; parameters, results and errors are otherwise those of `softmax_backward`.
     """
-    return _backward("log_softmax_backward", grad, y, axis, temperature, out)
+    return _backward(KERNELS.log_softmax_backward, grad, y, axis, temperature, out)

@@ -39,7 +39,7 @@ def activation_forward(activation: Activation) -> Callable[..., None]:
         if size < PARALLEL_THRESHOLD:
             serial(size, x, out, *parameters)
         else:
-            (shared if out.nbytes < STREAM_BYTES else streaming)(size, x, out, *parameters)
+            (streaming if 2 * out.nbytes >= STREAM_BYTES else shared)(size, x, out, *parameters)
 
     return forward
 
@@ -72,6 +72,6 @@ def activation_backward(activation: Activation) -> Callable[..., None]:
         if size < PARALLEL_THRESHOLD:
             serial(size, grad, saved, out, *parameters)
         else:
-            (shared if out.nbytes < STREAM_BYTES else streaming)(size, grad, saved, out, *parameters)
+            (streaming if 3 * out.nbytes >= STREAM_BYTES else shared)(size, grad, saved, out, *parameters)
 
     return backward

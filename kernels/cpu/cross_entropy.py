@@ -118,7 +118,7 @@ def _loss_and_gradient_kernel(writer):
 
 
 _loss = sum_over_blocks(_loss_rows)
-_loss_and_gradient = by_size(_loss_and_gradient_kernel)
+_loss_and_gradient = by_size(_loss_and_gradient_kernel, arrays=2)
 
 
 def softmax_cross_entropy_forward(logits, labels, losses):

@@ -28,9 +28,9 @@ from softgrad.kernels.cpu.tiles import TILE
 
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
-# Bytes of a result from which it is streamed past the cache (`memory`). Three quarters of a last-level cache of 32 MB:
-# below, the result is still in the cache when it is read next, and ordinary stores are as quick.
-STREAM_BYTES = 24 << 20
+# Bytes read and written from which a result is streamed past the cache (`memory`). With less, measured where the
+# last-level cache has 32 MB, the result is still there when it is read next, and ordinary stores are as quick.
+STREAM_BYTES = 40 << 20
 
 # Rows that are summed as one block: of narrow rows many tiles, since the end of a block is a chain of operations that
 # wait for each other; of wider rows as many as a tile has, so that there is something to share among threads.
@@ -80,14 +80,17 @@ def over_range(loop: Callable[..., Any], name: str | None = None, *, streams: bo
     return Kernel(in_one, shared)
 
 
-def by_size(build: Callable[[Writer], Kernel]) -> Callable[..., Any]:
-    """A kernel in two versions, of which the second streams its result, the last argument, past the cache."""
+def by_size(build: Callable[[Writer], Kernel], arrays: int) -> Callable[..., Any]:
+    """A kernel in two versions, of which the second streams its result, the last argument, past the cache.
+
+    `arrays` is the number of arrays of the result's size that are read or written.
+    """
     stored, streamed = build(THROUGH_CACHE), build(PAST_CACHE)
 
     def kernel(size: int, work: int, *arguments: Any) -> Any:
         if work < PARALLEL_THRESHOLD:
             return stored.serial(size, *arguments)
-        return (stored if arguments[-1].nbytes < STREAM_BYTES else streamed).shared(size, *arguments)
+        return (streamed if arrays * arguments[-1].nbytes >= STREAM_BYTES else stored).shared(size, *arguments)
 
     return kernel
 

@@ -171,15 +171,15 @@ def _log_softmax_backward_kernel(tempered, writer):
     return over_range(loop, name, streams=writer is PAST_CACHE)
 
 
-_softmax = by_size(partial(_softmax_kernel, plain_shift))
-_softmax_at_temperature = by_size(partial(_softmax_kernel, shifted_logit))
-_log_softmax = by_size(partial(_log_softmax_kernel, plain_shift))
-_log_softmax_at_temperature = by_size(partial(_log_softmax_kernel, shifted_logit))
+_softmax = by_size(partial(_softmax_kernel, plain_shift), arrays=2)
+_softmax_at_temperature = by_size(partial(_softmax_kernel, shifted_logit), arrays=2)
+_log_softmax = by_size(partial(_log_softmax_kernel, plain_shift), arrays=2)
+_log_softmax_at_temperature = by_size(partial(_log_softmax_kernel, shifted_logit), arrays=2)
 _logsumexp = over_range(_logsumexp_rows)
-_softmax_backward = by_size(partial(_softmax_backward_kernel, False))
-_softmax_backward_at_temperature = by_size(partial(_softmax_backward_kernel, True))
-_log_softmax_backward = by_size(partial(_log_softmax_backward_kernel, False))
-_log_softmax_backward_at_temperature = by_size(partial(_log_softmax_backward_kernel, True))
+_softmax_backward = by_size(partial(_softmax_backward_kernel, False), arrays=3)
+_softmax_backward_at_temperature = by_size(partial(_softmax_backward_kernel, True), arrays=3)
+_log_softmax_backward = by_size(partial(_log_softmax_backward_kernel, False), arrays=3)
+_log_softmax_backward_at_temperature = by_size(partial(_log_softmax_backward_kernel, True), arrays=3)
 
 
 def softmax_forward(x, temperature, out):

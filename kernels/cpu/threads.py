@@ -20,8 +20,8 @@ from pathlib import Path
 import numba
 
 # Elements of work below which one thread is quicker than waking the others. Measured on two cores with tbb: an empty
-# parallel loop takes 4 us, but the other thread joins after 20 us or more. At 100,000 float32 two threads take 16 instead
-# of 10 us for relu, 40 instead of 35 for sigmoid, 45 instead of 70 for gelu; at 256,000 they win everywhere.
+# parallel loop takes 4 us, but the other thread joins after 20 us or more. At 100,000 float32 two threads take 16 us
+# instead of 10 for relu, 40 instead of 35 for sigmoid, 45 instead of 70 for gelu; at 256,000 they win everywhere.
 PARALLEL_THRESHOLD = 131_072
 
 _workqueue_entry = threading.Lock()

@@ -76,24 +76,13 @@ def identity_backward(grad, y):
 
 
 @register_jitable
-def sigmoid_share(below):
-    """(sigmoid(-|u|), e) with below = -|u|: the first is e / (1 + e), e = exp(-|u|), which cannot overflow."""
-    e = exp_nonpositive(below)
-    return e / (const(below, 1.0) + e), e
-
-
-@register_jitable
-def times_sigmoid(factor, x):
-    """factor sigmoid(x), as y - y share, with y = factor where x >= 0 and factor e below."""
-    share, e = sigmoid_share(-fabs(x))
-    larger = factor * where(x >= const(x, 0.0), const(x, 1.0), e)
-    return fma(-larger, share, larger)
-
-
-@register_jitable
 def sigmoid(x):
-    """1 / (1 + exp(-x))."""
-    return times_sigmoid(const(x, 1.0), x)
+    """1 / (1 + exp(-x)) as y - y e / (1 + e), e = exp(-|x|), which cannot overflow; y = 1 where x >= 0, and e below."""
+    one = const(x, 1.0)
+    e = exp_nonpositive(-fabs(x))
+    share = e / (one + e)
+    larger = where(x >= const(x, 0.0), one, e)
+    return fma(-larger, share, larger)
 
 
 @register_jitable
@@ -110,7 +99,7 @@ def log_sigmoid(x):
 
 @register_jitable
 def log_sigmoid_backward(grad, x):
-    return times_sigmoid(grad, -x)
+    return grad * sigmoid(-x)
 
 
 @register_jitable
@@ -122,7 +111,7 @@ def softplus(x, beta):
 
 @register_jitable
 def softplus_backward(grad, x, beta):
-    return times_sigmoid(grad, beta * x)
+    return grad * sigmoid(beta * x)
 
 
 @register_jitable
