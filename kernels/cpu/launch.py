@@ -14,6 +14,7 @@ says `fma`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,6 +49,24 @@ class Kernel(NamedTuple):
         return (self.serial if work < PARALLEL_THRESHOLD else self.shared)(size, *arguments)
 
 
+def _kernel(loop: Callable[..., Any], run: Callable[..., Any], run_parallel: Callable[..., Any], piece: int) -> Kernel:
+    """The kernel of ``run(size, *arguments)`` and ``run_parallel(chunks, size, *arguments)``, both made from `loop`.
+
+    A chunk has at least `piece` of the range. What small arrays never need is prepared when it is first called for.
+    """
+    in_one = _compile(run, loop)
+    in_chunks = cache(lambda: _compile(run_parallel, loop, parallel=True))
+
+    def shared(size: int, *arguments: Any) -> Any:
+        chunks = min(thread_count(), -(-size // piece))
+        if chunks <= 1:
+            return in_one(size, *arguments)
+        with parallel_entry():
+            return in_chunks()(chunks, size, *arguments)
+
+    return Kernel(in_one, shared)
+
+
 def over_range(loop: Callable[..., Any], name: str | None = None, *, streams: bool = False) -> Kernel:
     """Compile ``loop(start, stop, *arguments)`` into a kernel that runs [0, size), in one piece or one a thread.
 
@@ -67,17 +86,7 @@ def over_range(loop: Callable[..., Any], name: str | None = None, *, streams: bo
             if streams:
                 end_stream()
 
-    in_one, in_chunks = _compile(run, loop), _compile(run_parallel, loop, parallel=True)
-
-    def shared(size: int, *arguments: Any) -> None:
-        chunks = min(thread_count(), size)
-        if chunks <= 1:
-            in_one(size, *arguments)
-        else:
-            with parallel_entry():
-                in_chunks(chunks, size, *arguments)
-
-    return Kernel(in_one, shared)
+    return _kernel(loop, run, run_parallel, 1)
 
 
 def by_size(build: Callable[[Writer], Kernel], arrays: int) -> Callable[..., Any]:
@@ -85,12 +94,12 @@ def by_size(build: Callable[[Writer], Kernel], arrays: int) -> Callable[..., Any
 
     `arrays` is the number of arrays of the result's size that are read or written.
     """
-    stored, streamed = build(THROUGH_CACHE), build(PAST_CACHE)
+    stored, streamed = build(THROUGH_CACHE), cache(lambda: build(PAST_CACHE))
 
     def kernel(size: int, work: int, *arguments: Any) -> Any:
         if work < PARALLEL_THRESHOLD:
             return stored.serial(size, *arguments)
-        return (streamed if arrays * arguments[-1].nbytes >= STREAM_BYTES else stored).shared(size, *arguments)
+        return (streamed() if arrays * arguments[-1].nbytes >= STREAM_BYTES else stored).shared(size, *arguments)
 
     return kernel
 
@@ -114,7 +123,7 @@ def sum_over_blocks(loop: Callable[..., Any], name: str | None = None, *, stream
 
     def run(rows, *arguments):
         scratch = scratch_for(arguments[0])
-        block_rows = NARROW_BLOCK_ROWS if arguments[0].shape[1] <= TILE else BLOCK_ROWS
+        block_rows = _block_rows(arguments[0])
         total = 0.0
         for start in range(0, rows, block_rows):
             total += loop(start, min(start + block_rows, rows), scratch, *arguments)
@@ -123,7 +132,7 @@ def sum_over_blocks(loop: Callable[..., Any], name: str | None = None, *, stream
         return total
 
     def run_parallel(chunks, rows, *arguments):
-        block_rows = NARROW_BLOCK_ROWS if arguments[0].shape[1] <= TILE else BLOCK_ROWS
+        block_rows = _block_rows(arguments[0])
         blocks = (rows + block_rows - 1) // block_rows
         partial = np.empty(blocks)
         for chunk in prange(chunks):
@@ -138,16 +147,12 @@ def sum_over_blocks(loop: Callable[..., Any], name: str | None = None, *, stream
             total += partial[block]
         return total
 
-    in_one, in_chunks = _compile(run, loop), _compile(run_parallel, loop, parallel=True)
+    return _kernel(loop, run, run_parallel, BLOCK_ROWS)
 
-    def shared(rows: int, *arguments: Any) -> Any:
-        chunks = min(thread_count(), -(-rows // BLOCK_ROWS))
-        if chunks <= 1:
-            return in_one(rows, *arguments)
-        with parallel_entry():
-            return in_chunks(chunks, rows, *arguments)
 
-    return Kernel(in_one, shared)
+@register_jitable
+def _block_rows(x):
+    return NARROW_BLOCK_ROWS if x.shape[1] <= TILE else BLOCK_ROWS
 
 
 def flat(array: Any) -> Any:
