@@ -215,27 +215,44 @@ def store_until(array, index, stop, x):
 
 
 @register_jitable
+def _is_whole(array, index, start, stop):
+    return start <= index and index + lanes_of(array) <= stop
+
+
+@register_jitable
+def _lanes_within(array, index, start, stop):
+    return max(start - index, 0), min(stop - index, lanes_of(array))
+
+
+@register_jitable
 def load_within(array, index, start, stop, fill):
     """The lanes from `index` on; those before `start`, at `stop` and beyond are not read, but taken from `fill`."""
-    if start <= index and index + lanes_of(array) <= stop:
+    if _is_whole(array, index, start, stop):
         return load(array, index)
-    return _load_between(array, index, max(start - index, 0), min(stop - index, lanes_of(array)), fill)
+    low, high = _lanes_within(array, index, start, stop)
+    return _load_between(array, index, low, high, fill)
+
+
+@register_jitable
+def _store_part(array, index, start, stop, x):
+    low, high = _lanes_within(array, index, start, stop)
+    _store_between(array, index, low, high, x)
 
 
 @register_jitable
 def _store_within(array, index, start, stop, x):
-    if start <= index and index + lanes_of(array) <= stop:
+    if _is_whole(array, index, start, stop):
         store(array, index, x)
     else:
-        _store_between(array, index, max(start - index, 0), min(stop - index, lanes_of(array)), x)
+        _store_part(array, index, start, stop, x)
 
 
 @register_jitable
 def _stream_within(array, index, start, stop, x):
-    if start <= index and index + lanes_of(array) <= stop:
+    if _is_whole(array, index, start, stop):
         _stream(array, index, x)
     else:
-        _store_between(array, index, max(start - index, 0), min(stop - index, lanes_of(array)), x)
+        _store_part(array, index, start, stop, x)
 
 
 class Writer(NamedTuple):

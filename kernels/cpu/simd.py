@@ -290,20 +290,6 @@ _logical(operator.or_, "or_")
 
 
 @intrinsic
-def lane_is(typing_context, like, index):
-    """The mask of the one lane at `index`; of none if that is outside the lanes."""
-
-    def codegen(context, builder, signature, arguments):
-        # In the index's own width: cut to 32 bits a wild label could come out as a lane.
-        wide = ir.VectorType(arguments[1].type, like.lanes)
-        return builder.icmp_signed(
-            "==", ir.Constant(wide, list(range(like.lanes))), splat(builder, arguments[1], like.lanes)
-        )
-
-    return Mask(like.lanes)(like, index), codegen
-
-
-@intrinsic
 def broadcast(typing_context, like, numbers):
     """A tuple of numbers as a tuple of vectors like `like`, each number in every lane."""
     if not isinstance(numbers, types.BaseTuple):
