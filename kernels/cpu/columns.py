@@ -27,6 +27,7 @@ from softgrad.kernels.formulas.logsumexp import (
     larger,
     log_softmax_gradient,
     log_sum,
+    share_of,
     shifted_logit,
     softmax_gradient,
     two_sum,
@@ -171,29 +172,7 @@ def _scaled(e, _, largest, factor, temperature):
     return e * factor
 
 
-@register_jitable
-def _softmax_gradient(grad, y, dot, _, temperature):
-    return softmax_gradient(grad, y, dot, temperature)
-
-
-@register_jitable
-def _plain_softmax_gradient(grad, y, dot, _, temperature):
-    return softmax_gradient(grad, y, dot, const(grad, 1.0))  # a division by the constant 1 is no division
-
-
-@register_jitable
-def _log_softmax_gradient(grad, log_y, grad_sum, _, temperature):
-    return log_softmax_gradient(grad, exp_nonpositive(log_y), grad_sum, temperature)
-
-
-@register_jitable
-def _plain_log_softmax_gradient(grad, log_y, grad_sum, _, temperature):
-    return log_softmax_gradient(grad, exp_nonpositive(log_y), grad_sum, const(grad, 1.0))
-
-
 _scale = _rewrite_of(_scaled)
-_dot = _column_sum_of(product)
-_grad_sum = _column_sum_of(first_of)
 _sum_exponentials = _exponentials_of(infinite_shift, save=False)
 
 
@@ -202,7 +181,6 @@ def _softmax_kernel(shift: Callable[..., object]) -> Kernel:
 
     def loop(start, stop, x, temperature, out, strip_columns):
         _, classes, inner = x.shape
-        one = const(zeros(x), 1.0)
         state = np.empty((4, strip_columns), x.dtype)
         rest = state[1]
         for strip in range(start, stop):
@@ -210,7 +188,7 @@ def _softmax_kernel(shift: Callable[..., object]) -> Kernel:
             first = o * classes * inner + column
             store_exponentials(x, first, columns, temperature, out, state)
             for i in range(0, columns, lanes_of(x)):
-                store(rest, i, one / (one + load(rest, i)))
+                store(rest, i, share_of(load(rest, i)))
             _scale(out, out, first, columns, temperature, state, out)
 
     return over_range(loop, f"softmax_columns.{shift.__name__}")
@@ -252,8 +230,15 @@ def _logsumexp_columns(start, stop, x, temperature, out, strip_columns):
             store_until(out, result + i, result + columns, load(largest, i) + log_sum(load(rest, i)))
 
 
-def _backward_kernel(column_sum: Callable[..., object], gradient: Callable[..., object]) -> Kernel:
-    gradients = _rewrite_of(gradient)
+def _backward_kernel(term: Callable[..., object], gradient: Callable[..., object], tempered: bool) -> Kernel:
+    column_sum = _column_sum_of(term)
+
+    def at_temperature(grad, y, total, _, temperature):
+        # As in `softmax`: a division by the constant 1 is no division.
+        return gradient(grad, y, total, temperature if tempered else const(grad, 1.0))
+
+    at_temperature.__qualname__ = f"{gradient.__name__}.{'tempered' if tempered else 'plain'}"
+    gradients = _rewrite_of(register_jitable(at_temperature))
 
     def loop(start, stop, grad, y, temperature, out, strip_columns):
         _, classes, inner = grad.shape
@@ -264,16 +249,18 @@ def _backward_kernel(column_sum: Callable[..., object], gradient: Callable[..., 
             column_sum(grad, y, first, columns, state)
             gradients(grad, y, first, columns, temperature, state, out)
 
-    return over_range(loop, f"backward_columns.{gradient.__qualname__}")
+    return over_range(loop, f"backward_columns.{at_temperature.__qualname__}")
 
 
 _softmax, _softmax_at_temperature = _softmax_kernel(plain_shift), _softmax_kernel(shifted_logit)
 _log_softmax, _log_softmax_at_temperature = _log_softmax_kernel(plain_shift), _log_softmax_kernel(shifted_logit)
 _logsumexp = over_range(_logsumexp_columns)
-_softmax_backward = _backward_kernel(_dot, _plain_softmax_gradient)
-_softmax_backward_at_temperature = _backward_kernel(_dot, _softmax_gradient)
-_log_softmax_backward = _backward_kernel(_grad_sum, _plain_log_softmax_gradient)
-_log_softmax_backward_at_temperature = _backward_kernel(_grad_sum, _log_softmax_gradient)
+_softmax_backward, _softmax_backward_at_temperature = (
+    _backward_kernel(product, softmax_gradient, tempered) for tempered in (False, True)
+)
+_log_softmax_backward, _log_softmax_backward_at_temperature = (
+    _backward_kernel(first_of, log_softmax_gradient, tempered) for tempered in (False, True)
+)
 
 
 def _over_strips(kernel, x, *arguments):

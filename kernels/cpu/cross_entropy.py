@@ -8,7 +8,7 @@ from numba.extending import register_jitable
 
 from softgrad.kernels.cpu.launch import by_size, sum_over_blocks
 from softgrad.kernels.cpu.memory import PAST_CACHE, load, load_first, store, store_first, zeros
-from softgrad.kernels.cpu.narrow import tile_exponentials_of
+from softgrad.kernels.cpu.narrow import label_logits, tile_exponentials_of
 from softgrad.kernels.cpu.reductions import horizontal_sum
 from softgrad.kernels.cpu.rows import exponentials_of, plain_shift, row_max, scaled_row_by
 from softgrad.kernels.cpu.simd import widen
@@ -25,14 +25,6 @@ _tile_exponentials = tile_exponentials_of(plain_shift, "e")
 @register_jitable
 def _in_range(label, classes):
     return 0 <= label < classes
-
-
-@register_jitable
-def _label_logits_of_tile(tile, classes, label):
-    label_logit = const(label, math.nan)
-    for j in range(classes):
-        label_logit = where(label == const(label, j), load(tile, j * TILE), label_logit)
-    return label_logit
 
 
 @register_jitable
@@ -58,7 +50,7 @@ def _loss_rows(start, stop, scratch, logits, labels, losses):
         for r in range(start, stop, TILE):
             rows = min(TILE, stop - r)
             load_tile(logits, r * classes, classes, rows, tile)
-            label_logit = _label_logits_of_tile(tile, classes, load_labels(labels, r, rows, classes, zero))
+            label_logit = label_logits(tile, classes, load_labels(labels, r, rows, classes, zero))
             largest, rest = _tile_sum_exponentials(tile, classes, 1.0)
             store(below, r - start, largest - label_logit)
             store(rests, r - start, rest)
@@ -85,7 +77,7 @@ def _loss_and_gradient_kernel(writer):
                 rows = min(TILE, stop - r)
                 load_tile(logits, r * classes, classes, rows, tile)
                 label = load_labels(labels, r, rows, classes, zero)
-                label_logit = _label_logits_of_tile(tile, classes, label)
+                label_logit = label_logits(tile, classes, label)
                 largest, rest = _tile_exponentials(tile, classes, 1.0)
                 share = where(label == label, factor / (one + rest), unknown)
                 for j in range(classes):

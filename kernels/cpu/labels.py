@@ -8,6 +8,7 @@ from numba.extending import register_jitable
 
 from softgrad.kernels.cpu.launch import over_range, serial, sum_over_blocks
 from softgrad.kernels.cpu.memory import lanes_of, load, load_first, load_until, store, zeros
+from softgrad.kernels.cpu.narrow import label_logits
 from softgrad.kernels.cpu.reductions import horizontal_sum
 from softgrad.kernels.cpu.simd import count_true
 from softgrad.kernels.cpu.tiles import TILE, load_labels, load_tile
@@ -30,9 +31,7 @@ def _tile_correct(logits, labels, start, rows, tile):
     zero = zeros(logits)
     load_tile(logits, start * classes, classes, rows, tile)
     label = load_labels(labels, start, rows, classes, zero)
-    label_logit = zero
-    for j in range(classes):
-        label_logit = where(label == const(zero, j), load(tile, j * TILE), label_logit)
+    label_logit = label_logits(tile, classes, label)
     correct = label == label
     for j in range(classes):
         x = load(tile, j * TILE)

@@ -1,13 +1,14 @@
-"""Rows of up to sixteen classes, in tiles: the exponentials of sixteen rows and their sums, lane by lane."""
+"""Rows of up to sixteen classes, in tiles: what softmax and cross-entropy do to sixteen rows, lane by lane."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 from numba.extending import register_jitable
 
 from softgrad.kernels.cpu.memory import load, store, zeros
-from softgrad.kernels.cpu.tiles import TILE
+from softgrad.kernels.cpu.tiles import TILE, load_tile, store_tile
 from softgrad.kernels.formulas.logsumexp import larger
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
 
@@ -41,3 +42,34 @@ def tile_exponentials_of(shift, keep):
 
     exponentials.__qualname__ = f"tile_exponentials.{shift.__name__}.{keep}"
     return register_jitable(exponentials)
+
+
+def normalised_rows_of(exponentials, of_rest, normalise):
+    """Build ``normalised_rows(start, stop, x, temperature, out)``, a tile at a time.
+
+    What the exponentials keep of each logit becomes ``normalise(kept, of_rest(rest))``.
+    """
+
+    def normalised_rows(start, stop, x, temperature, out):
+        classes = x.shape[1]
+        tile = np.empty(TILE * TILE, x.dtype)
+        for r in range(start, stop, TILE):
+            rows = min(TILE, stop - r)
+            load_tile(x, r * classes, classes, rows, tile)
+            _, rest = exponentials(tile, classes, temperature)
+            norm = of_rest(rest)
+            for j in range(classes):
+                store(tile, j * TILE, normalise(load(tile, j * TILE), norm))
+            store_tile(tile, out, r * classes, classes, rows)
+
+    normalised_rows.__qualname__ = f"normalised_rows.{normalise.__name__}.{exponentials.__qualname__}"
+    return register_jitable(normalised_rows)
+
+
+@register_jitable
+def label_logits(tile, classes, label):
+    """The logit at each row's label, NaN where the label is NaN."""
+    found = const(label, math.nan)
+    for j in range(classes):
+        found = where(label == const(label, j), load(tile, j * TILE), found)
+    return found

@@ -1,7 +1,6 @@
 """What the row kernels share: a row's largest logit, its exponentials and their sum, its dot products.
 
-A row lies from `first` to `end` in a contiguous matrix. A row that fits one vector is never stored halfway: its lanes
-stay in a register. A wider one is passed over several times, in cache.
+A row lies from `first` to `end` in a contiguous matrix. It is passed over several times, in cache.
 """
 
 from __future__ import annotations
@@ -129,6 +128,11 @@ def row_sum_of(term):
 @register_jitable
 def product(a, b):
     return a * b
+
+
+@register_jitable
+def difference(a, b):
+    return a - b
 
 
 @register_jitable

@@ -1,8 +1,9 @@
 """Softmax, log-softmax, logsumexp and their backwards over the rows of a matrix; a thread takes a range of rows.
 
-Passes over memory of a row wider than a vector: softmax reads the logits twice (maximum, exponentials) and the result
-once more; log_softmax reads three times; logsumexp twice; the backwards twice. The cache serves all
-but the first. Rows of up to sixteen classes are taken sixteen at a time, in tiles.
+Passes over memory of a row wider than a tile: softmax reads the logits twice (maximum, exponentials) and the result
+once more; log_softmax reads three times; logsumexp twice; the backwards twice. The cache serves all but the first. Rows
+of up to sixteen classes are taken sixteen at a time, in tiles; by the backwards, which turning them would not help, in
+a vector each.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from softgrad.kernels.cpu.memory import (
     load,
     load_first,
     load_within,
-    store,
     store_first,
     zeros,
 )
-from softgrad.kernels.cpu.narrow import tile_exponentials_of
+from softgrad.kernels.cpu.narrow import normalised_rows_of, tile_exponentials_of
 from softgrad.kernels.cpu.reductions import horizontal_sum
 from softgrad.kernels.cpu.rows import (
+    difference,
     exponentials_of,
     first_of,
     infinite_shift,
@@ -35,29 +36,26 @@ from softgrad.kernels.cpu.rows import (
     row_sum_of,
     scaled_row_by,
 )
-from softgrad.kernels.cpu.tiles import TILE, load_tile, store_tile
-from softgrad.kernels.formulas.logsumexp import log_softmax_gradient, log_sum, shifted_logit, softmax_gradient
-from softgrad.kernels.formulas.primitives import const, exp_nonpositive
+from softgrad.kernels.cpu.tiles import TILE, load_tile
+from softgrad.kernels.formulas.logsumexp import (
+    log_softmax_gradient,
+    log_sum,
+    share_of,
+    shifted_logit,
+    softmax_gradient,
+)
+from softgrad.kernels.formulas.primitives import const
 
 
 def _softmax_kernel(shift, writer):
-    tile_exponentials, store_exponentials = tile_exponentials_of(shift, "e"), exponentials_of(shift, store=True)
-    scaled_row = scaled_row_by(writer)
+    narrow_rows = normalised_rows_of(tile_exponentials_of(shift, "e"), share_of, product)
+    store_exponentials, scaled_row = exponentials_of(shift, store=True), scaled_row_by(writer)
     streams = writer is PAST_CACHE
 
     def loop(start, stop, x, temperature, out):
         classes = x.shape[1]
         if classes <= TILE:
-            one = const(zeros(x), 1.0)
-            tile = np.empty(TILE * TILE, x.dtype)
-            for r in range(start, stop, TILE):
-                rows = min(TILE, stop - r)
-                load_tile(x, r * classes, classes, rows, tile)
-                _, rest = tile_exponentials(tile, classes, temperature)
-                share = one / (one + rest)
-                for j in range(classes):
-                    store(tile, j * TILE, load(tile, j * TILE) * share)
-                store_tile(tile, out, r * classes, classes, rows)
+            narrow_rows(start, stop, x, temperature, out)
             return
         # The exponentials wait for their sum in `out` itself, or beside it if what is written there leaves the cache.
         waiting = np.empty(classes, x.dtype) if streams else out.reshape(-1)
@@ -65,29 +63,21 @@ def _softmax_kernel(shift, writer):
             first, end = r * classes, (r + 1) * classes
             place = 0 if streams else first
             rest = store_exponentials(x, first, end, row_max(x, first, end), temperature, waiting, place)
-            scaled_row(waiting, place, out, first, end, const(rest, 1.0) / (const(rest, 1.0) + rest))
+            scaled_row(waiting, place, out, first, end, share_of(rest))
 
     return over_range(loop, f"softmax.{shift.__name__}.{writer.name}", streams=streams)
 
 
 def _log_softmax_kernel(shift, writer):
-    tile_exponentials, sum_exponentials = tile_exponentials_of(shift, "z"), exponentials_of(shift, store=False)
-    put = writer.put
+    narrow_rows = normalised_rows_of(tile_exponentials_of(shift, "z"), log_sum, difference)
+    sum_exponentials, put = exponentials_of(shift, store=False), writer.put
 
     def loop(start, stop, x, temperature, out):
         classes = x.shape[1]
-        zero = zeros(x)
         if classes <= TILE:
-            tile = np.empty(TILE * TILE, x.dtype)
-            for r in range(start, stop, TILE):
-                rows = min(TILE, stop - r)
-                load_tile(x, r * classes, classes, rows, tile)
-                _, rest = tile_exponentials(tile, classes, temperature)
-                lse = log_sum(rest)
-                for j in range(classes):
-                    store(tile, j * TILE, load(tile, j * TILE) - lse)
-                store_tile(tile, out, r * classes, classes, rows)
+            narrow_rows(start, stop, x, temperature, out)
             return
+        zero = zeros(x)
         t = const(zero, temperature)
         for r in range(start, stop):
             first, end = r * classes, (r + 1) * classes
@@ -102,8 +92,6 @@ def _log_softmax_kernel(shift, writer):
 
 _tile_exponentials = tile_exponentials_of(infinite_shift, "x")
 _sum_exponentials = exponentials_of(infinite_shift, store=False)
-_dot = row_sum_of(product)
-_sum = row_sum_of(first_of)
 
 
 def _logsumexp_rows(start, stop, x, out):
@@ -123,8 +111,9 @@ def _logsumexp_rows(start, stop, x, out):
         store_first(out, r, rows, largest + log_sum(rest))
 
 
-def _softmax_backward_kernel(tempered, writer):
-    put = writer.put
+def _backward_kernel(term, gradient, tempered, writer):
+    """The backward with ``gradient(grad, y, sum of term(grad, y), temperature)``; temperature 1 if not `tempered`."""
+    row_sum, put = row_sum_of(term), writer.put
 
     def loop(start, stop, grad, y, temperature, out):
         classes = grad.shape[1]
@@ -134,40 +123,16 @@ def _softmax_backward_kernel(tempered, writer):
             for r in range(start, stop):
                 first = r * classes
                 g, p = load_first(grad, first, classes, zero), load_first(y, first, classes, zero)
-                store_first(out, first, classes, softmax_gradient(g, p, const(zero, horizontal_sum(g * p)), t))
+                store_first(out, first, classes, gradient(g, p, const(zero, horizontal_sum(term(g, p))), t))
             return
         for r in range(start, stop):
             first, end = r * classes, (r + 1) * classes
-            dot = const(zero, _dot(grad, y, first, end))
+            total = const(zero, row_sum(grad, y, first, end))
             for i in range(line_begin(out, first), end, lanes_of(grad)):
                 g, p = load_within(grad, i, first, end, zero), load_within(y, i, first, end, zero)
-                put(out, i, first, end, softmax_gradient(g, p, dot, t))
+                put(out, i, first, end, gradient(g, p, total, t))
 
-    name = f"softmax_backward.{'tempered' if tempered else 'plain'}.{writer.name}"
-    return over_range(loop, name, streams=writer is PAST_CACHE)
-
-
-def _log_softmax_backward_kernel(tempered, writer):
-    put = writer.put
-
-    def loop(start, stop, grad, y, temperature, out):
-        classes = grad.shape[1]
-        zero = zeros(grad)
-        t = const(zero, temperature if tempered else 1.0)
-        if classes <= lanes_of(grad):
-            for r in range(start, stop):
-                first = r * classes
-                g, p = load_first(grad, first, classes, zero), exp_nonpositive(load_first(y, first, classes, zero))
-                store_first(out, first, classes, log_softmax_gradient(g, p, const(zero, horizontal_sum(g)), t))
-            return
-        for r in range(start, stop):
-            first, end = r * classes, (r + 1) * classes
-            grad_sum = const(zero, _sum(grad, y, first, end))
-            for i in range(line_begin(out, first), end, lanes_of(grad)):
-                g, log_p = load_within(grad, i, first, end, zero), load_within(y, i, first, end, zero)
-                put(out, i, first, end, log_softmax_gradient(g, exp_nonpositive(log_p), grad_sum, t))
-
-    name = f"log_softmax_backward.{'tempered' if tempered else 'plain'}.{writer.name}"
+    name = f"backward.{gradient.__name__}.{'tempered' if tempered else 'plain'}.{writer.name}"
     return over_range(loop, name, streams=writer is PAST_CACHE)
 
 
@@ -176,10 +141,12 @@ _softmax_at_temperature = by_size(partial(_softmax_kernel, shifted_logit), array
 _log_softmax = by_size(partial(_log_softmax_kernel, plain_shift), arrays=2)
 _log_softmax_at_temperature = by_size(partial(_log_softmax_kernel, shifted_logit), arrays=2)
 _logsumexp = over_range(_logsumexp_rows)
-_softmax_backward = by_size(partial(_softmax_backward_kernel, False), arrays=3)
-_softmax_backward_at_temperature = by_size(partial(_softmax_backward_kernel, True), arrays=3)
-_log_softmax_backward = by_size(partial(_log_softmax_backward_kernel, False), arrays=3)
-_log_softmax_backward_at_temperature = by_size(partial(_log_softmax_backward_kernel, True), arrays=3)
+_softmax_backward, _softmax_backward_at_temperature = (
+    by_size(partial(_backward_kernel, product, softmax_gradient, tempered), arrays=3) for tempered in (False, True)
+)
+_log_softmax_backward, _log_softmax_backward_at_temperature = (
+    by_size(partial(_backward_kernel, first_of, log_softmax_gradient, tempered), arrays=3) for tempered in (False, True)
+)
 
 
 def softmax_forward(x, temperature, out):

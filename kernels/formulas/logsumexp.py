@@ -16,7 +16,7 @@ import math
 
 from numba.extending import register_jitable
 
-from softgrad.kernels.formulas.primitives import const, log1p, where
+from softgrad.kernels.formulas.primitives import const, exp_nonpositive, log1p, where
 
 
 @register_jitable
@@ -58,6 +58,13 @@ def two_sum(total, carry, value):
 
 
 @register_jitable
+def share_of(rest):
+    """1 / s, s = 1 + rest."""
+    one = const(rest, 1.0)
+    return one / (one + rest)
+
+
+@register_jitable
 def log_sum(rest):
     """log(s), s = 1 + rest."""
     return log1p(rest)
@@ -70,6 +77,6 @@ def softmax_gradient(grad, y, dot, temperature):
 
 
 @register_jitable
-def log_softmax_gradient(grad, probability, grad_sum, temperature):
-    """d/dx_j of sum_i grad_i log_softmax(x / T)_i = (grad_j - softmax_j sum_i grad_i) / T."""
-    return (grad - probability * grad_sum) / temperature
+def log_softmax_gradient(grad, log_y, grad_sum, temperature):
+    """d/dx_j of sum_i grad_i log_softmax(x / T)_i = (grad_j - softmax_j sum_i grad_i) / T, softmax = exp(log_y)."""
+    return (grad - exp_nonpositive(log_y) * grad_sum) / temperature
