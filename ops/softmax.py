@@ -32,13 +32,14 @@ LAST = -1
 ONE = 1.0
 
 
-def _temperature(value: Any) -> float:
-    """The temperature as a number; 0 and infinity are allowed, they are exact limits."""
+def _temperature(value: Any, dtype: Any) -> float:
+    """The temperature as a number of that dtype, in which a tiny one may be 0; 0 and infinity are exact limits."""
     if not isinstance(value, Real):
         raise TypeError(f"temperature must be a number; got {type(value).__name__}")
     if not float(value) >= 0:
         raise ValueError(f"temperature must be 0 or above; got {value}")
-    return float(value)
+    with np.errstate(over="ignore", under="ignore"):
+        return float(dtype.type(value))
 
 
 def _forward(cpu_kernel: Kernel, x: Any, axis: Axis, temperature: Any, out: Any) -> Any:
@@ -50,7 +51,7 @@ def _forward(cpu_kernel: Kernel, x: Any, axis: Axis, temperature: Any, out: Any)
     backend = backend_of(x=x, out=out)
     x = float_array(backend, x, "x")
     dtype = compute_dtype(x.dtype)
-    temperature = _temperature(temperature)
+    temperature = _temperature(temperature, dtype)
     rows = rows_of(x.shape, axis)
     view = rows.view(backend, x, dtype)
     run = rows.kernel(backend, cpu_kernel.__name__)
@@ -75,7 +76,7 @@ def _backward(cpu_kernel: Kernel, grad: Any, y: Any, axis: Axis, temperature: An
     check_dtype(grad, y.dtype, "grad", "as y is")
     dtype = compute_dtype(grad.dtype)
     # At temperature 0 the output is constant between ties: its gradient is 0, which is the kernel's at infinity.
-    temperature = _temperature(temperature) or math.inf
+    temperature = _temperature(temperature, dtype) or math.inf
     rows = rows_of(grad.shape, axis)
     grad_view, y_view = rows.view(backend, grad, dtype), rows.view(backend, y, dtype)
     run = rows.kernel(backend, cpu_kernel.__name__)

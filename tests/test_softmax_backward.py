@@ -95,3 +95,12 @@ def test_gradient_is_zero_at_the_limits_of_the_temperature(backend: Arrays, name
     grad = backend.put([[1.0, -2.0, 3.0]])
     y = op(name.removesuffix("_backward"))(backend.put([[1.0, 5.0, 5.0]]), temperature=temperature)
     np.testing.assert_array_equal(backend.get(op(name)(grad, y, temperature=temperature)), [[0, 0, 0]])
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("name", BACKWARDS)
+def test_gradient_is_zero_at_a_temperature_that_the_dtype_rounds_to_zero(backend: Arrays, name: str, axis: int) -> None:
+    logits = backend.put(np.array([[1.0, 5.0], [5.0, 5.0]]), np.float32)
+    y = op(name.removesuffix("_backward"))(logits, axis=axis, temperature=1e-60)
+    gradient = op(name)(backend.put(np.array([[1.0, -2.0], [3.0, 4.0]]), np.float32), y, axis=axis, temperature=1e-60)
+    np.testing.assert_array_equal(backend.get(gradient), np.zeros((2, 2)))
