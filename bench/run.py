@@ -39,11 +39,17 @@ def run(results: Results, on_cell: OnCell) -> None:
         _run_process(threads, results, on_cell)
 
 
-def _run_process(threads: int, results: Results, on_cell: OnCell) -> None:
-    command = [sys.executable, "-m", "softgrad.bench", str(threads), json.dumps(results.settings.to_json())]
+def environment_for(threads: int) -> dict[str, str]:
+    """The environment of a process in which every library is to use so many threads."""
     environment = {**os.environ, **{name: str(threads) for name in THREAD_VARIABLES}}
     # It makes OpenBLAS use the kernels of another processor: NumPy's matrix products, and so ours, would be slower.
     environment.pop("OPENBLAS_CORETYPE", None)
+    return environment
+
+
+def _run_process(threads: int, results: Results, on_cell: OnCell) -> None:
+    command = [sys.executable, "-m", "softgrad.bench", str(threads), json.dumps(results.settings.to_json())]
+    environment = environment_for(threads)
     with (
         tempfile.TemporaryFile("w+", errors="replace") as errors,
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True) as process,

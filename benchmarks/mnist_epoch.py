@@ -21,6 +21,9 @@ from pathlib import Path
 import click
 import numpy as np
 
+from softgrad.bench.copy_rate import copy_rate
+from softgrad.bench.run import environment_for
+
 EPOCHS = 4  # in each process: the first warms up and is not counted
 
 
@@ -80,18 +83,6 @@ def torch_seconds(data_dir: Path) -> tuple[list[float], float]:
 SIDES = {"softgrad": softgrad_seconds, "torch": torch_seconds}
 
 
-def copy_rate() -> float:
-    """GB/s read plus written by a plain copy of 256 MiB, all on one thread: what the machine was worth in this run."""
-    source = np.ones(1 << 26, np.float32)
-    target = np.empty_like(source)
-    times = []
-    for _ in range(5):
-        started = time.perf_counter()
-        np.copyto(target, source)
-        times.append(time.perf_counter() - started)
-    return 2 * source.nbytes / statistics.median(times) / 1e9
-
-
 @click.command()
 @click.option("--data-dir", type=click.Path(path_type=Path), required=True, help="Holds mnist/.")
 @click.option("--rounds", default=5, show_default=True, help="Processes of each side, in turn.")
@@ -104,9 +95,7 @@ def main(data_dir: Path, rounds: int, threads: int, peer_python: str, side: str 
         seconds, accuracy = SIDES[side](data_dir)
         click.echo(json.dumps({"seconds": seconds, "accuracy": accuracy}))
         return
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
-    environment |= {"NUMBA_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    was = environment.pop("OPENBLAS_CORETYPE", "not set")
+    environment, was = environment_for(threads), os.environ.get("OPENBLAS_CORETYPE", "not set")
     pythons = {"softgrad": sys.executable, "torch": peer_python}
     results: dict[str, list[dict[str, object]]] = {name: [] for name in SIDES}
     for _ in range(rounds):
@@ -116,7 +105,8 @@ def main(data_dir: Path, rounds: int, threads: int, peer_python: str, side: str 
             if done.returncode:
                 raise click.ClickException(f"{name}: {done.stderr.strip()}")
             results[name].append(json.loads(done.stdout))
-    click.echo(f"threads {threads}, copy rate {copy_rate():.1f} GB/s, OPENBLAS_CORETYPE was {was}, unset for the runs")
+    rate = copy_rate(threads)
+    click.echo(f"threads {threads}, copy rate {rate:.1f} GB/s, OPENBLAS_CORETYPE was {was}, unset for the runs")
     medians = {}
     for name, runs in results.items():
         times = [second for run in runs for second in run["seconds"]]  # type: ignore[attr-defined]
