@@ -17,11 +17,9 @@ from softgrad.ops.arguments import (
     integer_array,
     into,
     is_array,
-    is_ready,
-    is_ready_index,
 )
 from softgrad.ops.backend import CPU, backend_of
-from softgrad.ops.losses import check_labels, label_array
+from softgrad.ops.losses import are_ready, check_labels, label_array
 
 
 def one_hot(labels: Any, num_classes: int, /, *, dtype: Any = FLOAT64, out: Any = None) -> Any:
@@ -85,7 +83,7 @@ def count_correct(logits: Any, labels: Any, /) -> int:
     The first of equal entries counts as the largest; a row with NaN is not correct. Errors are those of
     `accuracy`.
     """
-    if is_ready(logits) and logits.ndim == 2 and logits.shape[1] and is_ready_index(labels, logits.shape[:1]):
+    if are_ready(logits, labels):
         check_labels(CPU, labels, logits.shape[1], given=labels)
         return int(CPU.kernels.count_correct(logits, labels))
     backend = backend_of(logits=logits, labels=labels)

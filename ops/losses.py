@@ -122,7 +122,7 @@ def _checked(
     """The backend, clean logits and labels, and the dtype of the results."""
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)}; got {reduction!r}")
-    ready = is_ready(logits) and logits.ndim == 2 and logits.shape[1] and is_ready_index(targets, logits.shape[:1])
+    ready = are_ready(logits, targets)
     backend = CPU if ready and out is None else backend_of(logits=logits, targets=targets, out=out)
     if ready:
         if validate:
@@ -138,6 +138,11 @@ def _checked(
     if validate:
         check_labels(backend, labels, classes, given=targets)
     return backend, contiguous(backend, logits, compute_dtype(logits.dtype)), labels, logits.dtype
+
+
+def are_ready(logits: Any, labels: Any) -> bool:
+    """Can a CPU kernel take logits of shape (N, C) and their labels as they are?"""
+    return is_ready(logits) and logits.ndim == 2 and logits.shape[1] > 0 and is_ready_index(labels, logits.shape[:1])
 
 
 def label_array(backend: Backend, labels: Any, name: str, rows: int) -> Any:

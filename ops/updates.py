@@ -92,10 +92,6 @@ def sgd_update(
         if nesterov:
             raise ValueError(f"nesterov needs momentum above 0; got momentum {momentum}")
 
-        if ready:
-            backend.kernels.sgd_update(param, grad, lr, weight_decay)
-            return
-
         def plain(target: Any) -> None:
             backend.kernels.sgd_update(target, grad, lr, weight_decay)
 
@@ -107,9 +103,6 @@ def sgd_update(
     check_out(backend, velocity, param.shape, param.dtype, "velocity")
     if velocity is param or not apart(velocity, param):
         raise ValueError("velocity and param must not share memory; pass an array of zeros like param")
-    if ready and is_ready(velocity) and apart(velocity, grad):
-        backend.kernels.sgd_momentum_update(param, grad, velocity, lr, momentum, nesterov, weight_decay)
-        return
 
     def with_momentum(target: Any) -> None:
         def step(state: Any) -> None:
@@ -131,6 +124,9 @@ def _check_state(backend: Backend, array: Any, name: str) -> None:
 
 def _update(backend: Backend, array: Any, reads: tuple[Any, ...], step: Callable[[Any], None]) -> None:
     """Have `step` update `array`, or a clean copy of it that is then written back."""
+    if is_ready(array) and all(apart(array, read) for read in reads):
+        step(array)
+        return
 
     def write(target: Any) -> None:
         if target is not array:
