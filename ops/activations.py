@@ -6,23 +6,23 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from numpy import empty, ndarray
+from numpy import asarray, ndarray
 
+from softgrad.kernels.cpu import threads
+from softgrad.kernels.cpu.activations import backward_ufuncs, forward_ufuncs
 from softgrad.kernels.formulas.activation_table import ACTIVATIONS, Activation
 from softgrad.ops.arguments import (
     KERNEL_DTYPES,
-    alike,
     check_dtype,
     check_number,
     check_shape,
     compute_dtype,
     contiguous,
+    fits,
     float_array,
     into,
-    is_ready,
-    ready_out,
 )
-from softgrad.ops.backend import CPU, backend_of
+from softgrad.ops.backend import backend_of
 
 
 def find_activation(name: str) -> Activation:
@@ -66,16 +66,20 @@ def no_backward(row: Activation) -> ValueError:
 
 
 def _forward(row: Activation) -> Callable[..., Any]:
-    defaults = tuple(row.parameters.values())
-    cpu_forward = CPU.kernels.activation_forward
+    ufuncs, defaults = forward_ufuncs(row), _defaults(row)
 
     def op(x: Any, /, *, out: Any = None, **parameters: Any) -> Any:
-        # `is_ready(x)`, written out: a call of it would cost more than relu over 300 numbers.
-        if not parameters and type(x) is ndarray and x.dtype in KERNEL_DTYPES and x.flags.carray:
-            target = empty(x.shape, x.dtype) if out is None else ready_out(out, x)
-            if target is not None:
-                cpu_forward(row)(x, defaults, target)
-                return target
+        # A small array goes straight to its ufunc, which sees to the rest: over 1,000 numbers an op is all overhead.
+        if (
+            not parameters
+            and type(x) is ndarray
+            and x.nbytes < threads.PARALLEL_BYTES
+            and (ufunc := ufuncs[x.dtype]) is not None
+            and x.flags.c_contiguous
+            and (out is None or fits(out, x))
+        ):
+            result = ufunc(x, *defaults[x.dtype], out) if defaults else ufunc(x, out)
+            return result if x.ndim else asarray(result)
         backend = backend_of(x=x, out=out)
         x = float_array(backend, x, "x")
         dtype = compute_dtype(x.dtype)
@@ -90,17 +94,22 @@ def _forward(row: Activation) -> Callable[..., Any]:
 
 def _backward(row: Activation) -> Callable[..., Any]:
     saved_name = "x" if row.saved == "input" else "y"
-    defaults = tuple(row.parameters.values())
-    cpu_backward = CPU.kernels.activation_backward
+    ufuncs, defaults = backward_ufuncs(row), _defaults(row)
 
     def op(grad: Any, saved: Any, /, *, out: Any = None, **parameters: Any) -> Any:
         if row.backward is None:
             raise no_backward(row)
-        if not parameters and is_ready(grad) and is_ready(saved) and alike(grad, saved):
-            target = empty(grad.shape, grad.dtype) if out is None else ready_out(out, grad, saved)
-            if target is not None:
-                cpu_backward(row)(grad, saved, defaults, target)
-                return target
+        if (
+            not parameters
+            and type(grad) is ndarray
+            and grad.nbytes < threads.PARALLEL_BYTES
+            and (ufunc := ufuncs[grad.dtype]) is not None
+            and grad.flags.c_contiguous
+            and fits(saved, grad)
+            and (out is None or fits(out, grad))
+        ):
+            result = ufunc(grad, saved, *defaults[grad.dtype], out) if defaults else ufunc(grad, saved, out)
+            return result if grad.ndim else asarray(result)
         backend = backend_of(**{"grad": grad, saved_name: saved, "out": out})
         grad = float_array(backend, grad, "grad")
         saved = float_array(backend, saved, saved_name)
@@ -118,6 +127,12 @@ def _backward(row: Activation) -> Callable[..., Any]:
 
     _describe(op, f"{row.name}_backward", row, ("grad", saved_name), _BACKWARD_DOC)
     return op
+
+
+def _defaults(row: Activation) -> dict[Any, tuple[Any, ...]]:
+    """The default parameters as ufuncs take them soonest, arrays of each dtype; empty if the row has none."""
+    values = row.parameters.values()
+    return {dtype: tuple(asarray(value, dtype) for value in values) for dtype in KERNEL_DTYPES} if values else {}
 
 
 _FORWARD_DOC = """{name}(x) = {formula}, element by element.

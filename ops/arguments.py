@@ -20,7 +20,7 @@ FLOAT16 = np.dtype(np.float16)
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
 INT64 = np.dtype(np.int64)
-KERNEL_DTYPES = frozenset({FLOAT32, FLOAT64})
+KERNEL_DTYPES: frozenset[np.dtype[Any]] = frozenset({FLOAT32, FLOAT64})
 LARGEST = {FLOAT32: float(np.finfo(np.float32).max), FLOAT64: float(np.finfo(np.float64).max)}
 
 
@@ -36,10 +36,17 @@ def ready_out(out: Any, x: Any, y: Any = None) -> Any:
     """
     if out is None:
         return np.empty(x.shape, x.dtype)
-    # `is_ready(out) and alike(out, x)`, written out: the two calls would be a tenth of a small softmax.
-    if type(out) is np.ndarray and out.dtype == x.dtype and out.shape == x.shape and out.flags.carray:
-        return out if apart(out, x) and (y is None or apart(out, y)) else None
-    return None
+    return out if fits(out, x) and apart(out, x) and (y is None or apart(out, y)) else None
+
+
+def fits(array: Any, like: Any) -> bool:
+    """Can a CPU kernel take the array, or write to it, as it is, beside the ready array `like`?"""
+    return (
+        type(array) is np.ndarray
+        and (array.dtype is like.dtype or array.dtype == like.dtype)
+        and array.shape == like.shape
+        and array.flags.carray
+    )
 
 
 def is_ready_index(array: Any, shape: tuple[int, ...]) -> bool:
@@ -179,7 +186,7 @@ def into(
         write(target)
         return target if target.dtype == dtype else convert(target, dtype)
     check_out(backend, out, shape, dtype)
-    if dtype in KERNEL_DTYPES and is_clean(out) and not any(_collide(backend, out, read, in_place) for read in reads):
+    if dtype in KERNEL_DTYPES and is_clean(out) and not any(_collide(out, read, in_place) for read in reads):
         write(out)
         return out
     target = backend.xp.empty(shape, compute_dtype(dtype))
@@ -201,10 +208,10 @@ def is_clean(array: Any) -> bool:
     return bool(flags.c_contiguous and getattr(flags, "aligned", True))
 
 
-def _collide(backend: Backend, out: Any, array: Any, in_place: bool) -> bool:
+def _collide(out: Any, array: Any, in_place: bool) -> bool:
     if out is array:
         return not in_place
-    if (out.base is None and array.base is None) or not backend.xp.may_share_memory(out, array):
+    if apart(out, array):
         return False
     # Same start, same size, both contiguous: element i of the one is element i of the other.
     same = out.nbytes == array.nbytes and _address(out) == _address(array)

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from numerics import Arrays
 
-from softgrad.kernels.cpu import activations, columns, launch
+from softgrad.kernels.cpu import threads
 from softgrad.ops.backend import BackendUnavailableError, get_backend
 
 # No deadline: a first example may compile a kernel. On a build server the same examples each time.
@@ -33,11 +33,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def threads_from_32768_elements_on() -> Iterator[None]:
+def threads_from_128_kib_on() -> Iterator[None]:
     """The results above and below the threshold are the same (test_threads.py); a low one makes for small arrays."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (activations, columns, launch):
-            patch.setattr(module, "PARALLEL_THRESHOLD", 32_768)
+        patch.setattr(threads, "PARALLEL_BYTES", 128 << 10)
         yield
 
 

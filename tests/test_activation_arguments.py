@@ -99,7 +99,7 @@ def test_layout_does_not_matter(backend: Arrays, dtype: type) -> None:
         assert_same_bits(backend.get(result), expected, layout)
 
 
-# Below the parallel threshold of 32,768 elements, one thread; above it, every thread a piece.
+# Below the parallel threshold of 128 KiB, one thread; above it, every thread a piece.
 @pytest.mark.parametrize("size", [100, 40_000])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_out_may_be_an_input_or_overlap_it(backend: Arrays, size: int, dtype: type) -> None:

@@ -79,7 +79,7 @@ def test_integer_logits_are_computed_in_float64(backend: Arrays, dtype: type) ->
 
 @pytest.mark.parametrize("shape", [(700, 64), (9, 40_000), (4099, 10)])
 def test_rows_above_the_parallel_threshold(backend: Arrays, shape: tuple[int, int]) -> None:
-    # More than 32,768 elements: many blocks of 8 rows, two blocks of rows that are above the threshold
+    # More than 128 KiB: many blocks of 8 rows, two blocks of rows that are above the threshold
     # themselves, and blocks that no number of threads divides evenly. A row has the bits it has alone.
     logits, labels = labelled_logits(*shape, np.float32)
     x, targets = backend.put(logits), backend.put(labels)

@@ -104,7 +104,7 @@ def test_gradients_are_the_slopes_of_forward(backend: Arrays, name: str | None) 
 
 
 # Leading axes of every number; no rows, no inputs; widths around the 64 columns of a backward step; more than
-# 32,768 elements, which threads share.
+# 128 KiB, which threads share.
 SHAPES = [((5,), 7), ((2, 3, 5), 7), ((0, 5), 7), ((4, 0), 7), ((4, 5), 0), ((3, 4), 1), ((9, 5), 63), ((9, 5), 64)]
 SHAPES += [((9, 5), 65), ((301, 3), 130)]
 

@@ -51,7 +51,7 @@ def test_forward_is_exact(backend: Arrays, name: str, classes: int, dtype: type)
 @pytest.mark.parametrize("name", FORWARDS)
 @pytest.mark.parametrize("shape", [(700, 64), (2, 40_000), (3, 11_003)])
 def test_rows_above_the_parallel_threshold(backend: Arrays, name: str, shape: tuple[int, int]) -> None:
-    # More than 32,768 elements: many short rows, two that are above the threshold themselves, and an odd number
+    # More than 128 KiB: many short rows, two that are above the threshold themselves, and an odd number
     # that no number of threads divides evenly. A row has the bits it has alone.
     x = spiky(np.random.default_rng(1), shape, np.float32)
     result = backend.get(op(name)(backend.put(x)))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from softgrad import ops
-from softgrad.kernels.cpu import activations, launch
+from softgrad.kernels.cpu import activations, launch, threads
 
 SENTINEL = 7.0
 
@@ -32,8 +32,7 @@ ROWS: dict[str, Op] = {
 @pytest.fixture
 def stream(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bool], None]]:
     """Switch: stream every result, however small, or none."""
-    monkeypatch.setattr(launch, "PARALLEL_THRESHOLD", 0)
-    monkeypatch.setattr(activations, "PARALLEL_THRESHOLD", 0)
+    monkeypatch.setattr(threads, "PARALLEL_BYTES", 0)
 
     def switch(on: bool) -> None:
         for module in (launch, activations):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numba
 import pytest
 
-from softgrad.kernels.cpu import launch
+from softgrad.kernels.cpu import threads
 from softgrad.kernels.cpu.launch import Kernel
 from softgrad.kernels.cpu.threads import thread_count
 
@@ -60,7 +60,7 @@ CALLS = {
     "sgd_update": sgd,
 }
 
-assert x.size >= threads.PARALLEL_THRESHOLD
+assert x.nbytes >= threads.PARALLEL_BYTES
 
 def digest(result):
     parts = result if isinstance(result, tuple) else (result,)
@@ -126,14 +126,14 @@ def restored_threads() -> Iterator[None]:
 
 @pytest.mark.usefixtures("restored_threads")
 def test_number_of_threads_is_the_users() -> None:
-    for threads in range(1, numba.config.NUMBA_NUM_THREADS + 1):
-        numba.set_num_threads(threads)
-        assert thread_count() == threads
+    for count in range(1, numba.config.NUMBA_NUM_THREADS + 1):
+        numba.set_num_threads(count)
+        assert thread_count() == count
 
 
 def test_small_work_wakes_no_threads() -> None:
     calls: list[tuple[str, int]] = []
     kernel = Kernel(lambda size: calls.append(("serial", size)), lambda size: calls.append(("shared", size)))
-    kernel(7, launch.PARALLEL_THRESHOLD - 1)
-    kernel(8, launch.PARALLEL_THRESHOLD)
+    kernel(7, threads.PARALLEL_BYTES - 1)
+    kernel(8, threads.PARALLEL_BYTES)
     assert calls == [("serial", 7), ("shared", 8)]

@@ -18,11 +18,12 @@ from collections.abc import Callable
 import numpy as np
 from numba.extending import register_jitable
 
+from softgrad.kernels.cpu import threads
 from softgrad.kernels.cpu.launch import Kernel, over_range
 from softgrad.kernels.cpu.memory import lanes_of, load, load_until, prefetch, store, store_until, zeros
 from softgrad.kernels.cpu.rows import first_of, infinite_shift, plain_shift, product
 from softgrad.kernels.cpu.simd import LANES
-from softgrad.kernels.cpu.threads import PARALLEL_THRESHOLD, thread_count
+from softgrad.kernels.cpu.threads import thread_count
 from softgrad.kernels.formulas.logsumexp import (
     larger,
     log_softmax_gradient,
@@ -266,11 +267,11 @@ _log_softmax_backward, _log_softmax_backward_at_temperature = (
 def _over_strips(kernel, x, *arguments):
     """Run a kernel over the strips of x: as wide as they may be, and of a number that the threads share evenly."""
     outer, _, inner = x.shape
-    threads = 1 if x.size < PARALLEL_THRESHOLD else thread_count()
-    share = threads // math.gcd(threads, outer)
+    sharing = 1 if x.nbytes < threads.PARALLEL_BYTES else thread_count()
+    share = sharing // math.gcd(sharing, outer)
     strips = -(-inner * x.itemsize // (STRIP_ROW_BYTES * share)) * share
     strip_columns = -(-inner // (strips * LANE_COLUMNS)) * LANE_COLUMNS
-    kernel(outer * -(-inner // strip_columns), x.size, *arguments, strip_columns)
+    kernel(outer * -(-inner // strip_columns), x.nbytes, *arguments, strip_columns)
 
 
 def softmax_columns_forward(x, temperature, out):

@@ -118,9 +118,9 @@ def softmax_cross_entropy_forward(logits, labels, losses):
 
     A label outside the classes gives NaN for its row; nothing is read or written out of bounds.
     """
-    return _loss(logits.shape[0], logits.size, logits, labels, losses)
+    return _loss(logits.shape[0], logits.nbytes, logits, labels, losses)
 
 
 def softmax_cross_entropy_with_grad(logits, labels, scale, losses, grad):
     """As `softmax_cross_entropy_forward`, and grad = scale d loss / d logits. `grad` may be the logits."""
-    return _loss_and_gradient(logits.shape[0], logits.size, logits, labels, scale, losses, grad)
+    return _loss_and_gradient(logits.shape[0], logits.nbytes, logits, labels, scale, losses, grad)

@@ -19,4 +19,4 @@ _gather = over_range(_gather_rows)
 
 def gather_scale(x, indices, scale, shift, out):
     """out[r] = x[indices[r]] * scale + shift; the indices must have been checked."""
-    _gather(out.shape[0], out.size, x, indices, scale, shift, out)
+    _gather(out.shape[0], out.nbytes, x, indices, scale, shift, out)

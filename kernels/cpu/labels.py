@@ -75,7 +75,7 @@ _correct = sum_over_blocks(_correct_rows)
 
 def count_correct(logits, labels):
     """How many rows have their largest logit, the first of equals, at their label; a row with NaN does not."""
-    return int(_correct(logits.shape[0], logits.size, logits, labels))
+    return int(_correct(logits.shape[0], logits.nbytes, logits, labels))
 
 
 def _one_hot_rows(start, stop, labels, out):
@@ -90,4 +90,4 @@ _one_hot = over_range(_one_hot_rows)
 
 def one_hot_forward(labels, out):
     """out[r, j] = 1 where j is the row's label, else 0; the labels must have been checked."""
-    _one_hot(out.shape[0], out.size, labels, out)
+    _one_hot(out.shape[0], out.nbytes, labels, out)

@@ -1,9 +1,9 @@
 """How a loop becomes a kernel: compiled once, cached, serial or shared among threads.
 
 A loop is written over a range, ``loop(start, stop, *arguments)``. `over_range` compiles it into a callable
-``kernel(size, work, *arguments)`` that runs [0, size) in one piece or in one piece a thread; `sum_over_blocks`
-does the same for a loop that returns a number. `work` is the number of elements touched, by which it is decided
-whether waking the other threads pays. Each way is compiled when it is first taken.
+``kernel(size, nbytes, *arguments)`` that runs [0, size) in one piece or in one piece a thread; `sum_over_blocks`
+does the same for a loop that returns a number. `nbytes` is the size of the array it goes through, by which it is
+decided whether waking the other threads pays. Each way is compiled when it is first taken.
 
 The results do not depend on the number of threads: an element is computed by the same code wherever it falls,
 and sums are taken over blocks of fixed size, in order. For the same reason no fast-math flag is set, since an
@@ -23,8 +23,9 @@ from numba.extending import register_jitable
 
 import softgrad.kernels.cpu.primitives  # noqa: F401  (registers the overloads that formulas call)
 from softgrad.kernels.cache import enable_cache
+from softgrad.kernels.cpu import threads
 from softgrad.kernels.cpu.memory import PAST_CACHE, THROUGH_CACHE, Writer, end_stream
-from softgrad.kernels.cpu.threads import PARALLEL_THRESHOLD, parallel_entry, thread_count
+from softgrad.kernels.cpu.threads import parallel_entry, thread_count
 from softgrad.kernels.cpu.tiles import TILE
 
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
@@ -44,9 +45,9 @@ class Kernel(NamedTuple):
     serial: Callable[..., Any]
     shared: Callable[..., Any]
 
-    def __call__(self, size: int, work: int, *arguments: Any) -> Any:
-        """Run the loop over [0, size); `work` is the number of elements touched."""
-        return (self.serial if work < PARALLEL_THRESHOLD else self.shared)(size, *arguments)
+    def __call__(self, size: int, nbytes: int, *arguments: Any) -> Any:
+        """Run the loop over [0, size); `nbytes` is the size of the array it goes through."""
+        return (self.serial if nbytes < threads.PARALLEL_BYTES else self.shared)(size, *arguments)
 
 
 def _kernel(loop: Callable[..., Any], run: Callable[..., Any], run_parallel: Callable[..., Any], piece: int) -> Kernel:
@@ -73,7 +74,7 @@ def over_range(loop: Callable[..., Any], name: str | None = None, *, streams: bo
     `name` must tell loops apart that share their source and differ in what they close over. `streams` says that the
     loop writes past the cache.
     """
-    loop = _named(loop, name)
+    loop = named(loop, name)
 
     def run(size, *arguments):
         loop(0, size, *arguments)
@@ -96,8 +97,8 @@ def by_size(build: Callable[[Writer], Kernel], arrays: int) -> Callable[..., Any
     """
     stored, streamed = build(THROUGH_CACHE), cache(lambda: build(PAST_CACHE))
 
-    def kernel(size: int, work: int, *arguments: Any) -> Any:
-        if work < PARALLEL_THRESHOLD:
+    def kernel(size: int, nbytes: int, *arguments: Any) -> Any:
+        if nbytes < threads.PARALLEL_BYTES:
             return stored.serial(size, *arguments)
         return (streamed() if arrays * arguments[-1].nbytes >= STREAM_BYTES else stored).shared(size, *arguments)
 
@@ -112,7 +113,7 @@ def sum_over_blocks(loop: Callable[..., Any], name: str | None = None, *, stream
     of that argument's dtype: the rows have a number for each row of a block, and if the loop `streams` at least as many
     as the argument's.
     """
-    loop = _named(loop, name)
+    loop = named(loop, name)
 
     def scratch_for(x):
         row = max(NARROW_BLOCK_ROWS, x.shape[1]) if streams else NARROW_BLOCK_ROWS
@@ -165,7 +166,8 @@ def serial(function: Callable[..., Any]) -> Callable[..., Any]:
     return enable_cache(njit(**OPTIONS)(function))
 
 
-def _named(loop: Callable[..., Any], name: str | None) -> Callable[..., Any]:
+def named(loop: Callable[..., Any], name: str | None) -> Callable[..., Any]:
+    """The loop for other compiled code to call. `name` must tell apart loops that share their source."""
     loop.__qualname__ = name or loop.__qualname__
     return register_jitable(loop)
 

@@ -59,11 +59,11 @@ def bias_activation_forward(activation, product, bias, parameters, preactivation
     """out = f(product + bias), and preactivation = product + bias unless it is None. Either may be `product`."""
     keep = preactivation is not None
     _forward_kernel(activation, keep)(
-        product.shape[0], product.size, product, bias, preactivation if keep else out, out, *parameters
+        product.shape[0], product.nbytes, product, bias, preactivation if keep else out, out, *parameters
     )
 
 
 def bias_activation_backward(activation, grad, saved, parameters, grad_product, grad_bias):
     """grad_product = grad f'(saved), grad_bias = its column sums, compensated. `grad_product` may be grad."""
     blocks = -(-grad.shape[1] // BLOCK_COLUMNS)
-    _backward_kernel(activation)(blocks, grad.size, grad, saved, grad_product, grad_bias, *parameters)
+    _backward_kernel(activation)(blocks, grad.nbytes, grad, saved, grad_product, grad_bias, *parameters)

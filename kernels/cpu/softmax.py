@@ -152,27 +152,27 @@ _log_softmax_backward, _log_softmax_backward_at_temperature = (
 def softmax_forward(x, temperature, out):
     """out = softmax(x / temperature) of each row of a matrix with at least one column. `out` may be x."""
     kernel = _softmax if temperature == 1 else _softmax_at_temperature
-    kernel(x.shape[0], x.size, x, temperature, out)
+    kernel(x.shape[0], x.nbytes, x, temperature, out)
 
 
 def log_softmax_forward(x, temperature, out):
     """out = log_softmax(x / temperature) of each row. `out` may be x."""
     kernel = _log_softmax if temperature == 1 else _log_softmax_at_temperature
-    kernel(x.shape[0], x.size, x, temperature, out)
+    kernel(x.shape[0], x.nbytes, x, temperature, out)
 
 
 def logsumexp_forward(x, out):
     """out[r] = log(sum(exp(x[r])))."""
-    _logsumexp(x.shape[0], x.size, x, out)
+    _logsumexp(x.shape[0], x.nbytes, x, out)
 
 
 def softmax_backward(grad, y, temperature, out):
     """The gradient of each row's logits, from that of y = softmax(x / temperature). `out` may be grad or y."""
     kernel = _softmax_backward if temperature == 1 else _softmax_backward_at_temperature
-    kernel(grad.shape[0], grad.size, grad, y, temperature, out)
+    kernel(grad.shape[0], grad.nbytes, grad, y, temperature, out)
 
 
 def log_softmax_backward(grad, y, temperature, out):
     """The gradient of each row's logits, from that of y = log_softmax(x / temperature). `out` may be grad or y."""
     kernel = _log_softmax_backward if temperature == 1 else _log_softmax_backward_at_temperature
-    kernel(grad.shape[0], grad.size, grad, y, temperature, out)
+    kernel(grad.shape[0], grad.nbytes, grad, y, temperature, out)

@@ -34,10 +34,10 @@ _sgd_momentum = over_range(_sgd_momentum_range)
 
 def sgd_update(param, grad, lr, weight_decay):
     """Plain gradient descent on a contiguous parameter."""
-    _sgd(param.size, param.size, flat(param), flat(grad), lr, weight_decay)
+    _sgd(param.size, param.nbytes, flat(param), flat(grad), lr, weight_decay)
 
 
 def sgd_momentum_update(param, grad, velocity, lr, momentum, nesterov, weight_decay):
     """Gradient descent with momentum; `velocity` has the parameter's shape and is updated with it."""
     arrays = flat(param), flat(grad), flat(velocity)
-    _sgd_momentum(param.size, param.size, *arrays, lr, momentum, nesterov, weight_decay)
+    _sgd_momentum(param.size, param.nbytes, *arrays, lr, momentum, nesterov, weight_decay)
