@@ -146,9 +146,32 @@ def _llvm_function(name: str) -> Callable[..., Any]:
 
 # ---- operations on a number or on every lane of a vector
 
-fabs = lanewise("fabs", 1, _llvm_function("fabs"))
+
+def _magnitude_mask(number):
+    """As bits, all but the sign."""
+    return llvm_constant(llvm_integers(number), (1 << (_BITS[dtype_of(number)].width - 1)) - 1)
+
+
+def _emit_fabs(builder, number, x):
+    if isinstance(number, Vector):
+        return _llvm_function("fabs")(builder, number, x)
+    # In bits, since the number may be a GPU thread's, whose compiler does not know LLVM's function.
+    bits = builder.and_(builder.bitcast(x, llvm_integers(number)), _magnitude_mask(number))
+    return builder.bitcast(bits, llvm_type(number))
+
+
+def _emit_copysign(builder, number, x, sign):
+    if isinstance(number, Vector):
+        return _llvm_function("copysign")(builder, number, x, sign)
+    integers, magnitude = llvm_integers(number), _magnitude_mask(number)
+    size = builder.and_(builder.bitcast(x, integers), magnitude)
+    of_sign = builder.and_(builder.bitcast(sign, integers), builder.not_(magnitude))
+    return builder.bitcast(builder.or_(size, of_sign), llvm_type(number))
+
+
+fabs = lanewise("fabs", 1, _emit_fabs)
 fma = lanewise("fma", 3, _llvm_function("fma"))
-copysign = lanewise("copysign", 2, _llvm_function("copysign"))
+copysign = lanewise("copysign", 2, _emit_copysign)
 
 
 def polynomial(name: str, float32: tuple[float, ...], float64: tuple[float, ...]) -> Any:

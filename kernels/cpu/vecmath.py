@@ -18,6 +18,9 @@ from softgrad.kernels.cpu.simd import const, copysign, fabs, fma, polynomial, wh
 
 # ---- constants; where there are two, they are for float32 and float64
 
+# Computed here, not in the functions: the compiler for the GPU does not fold calls of math.
+LOG2_E, LOG_2 = math.log2(math.e), math.log(2.0)
+
 # Where tanh, and erf and erfc, leave the polynomial around 0. Below 1/2 tanh would lose two ULP by 1 - (1 - tanh).
 TANH_SPLIT = 0.55
 ERF_SPLIT = 0.75
@@ -188,7 +191,7 @@ def _reduce(x, shift):
     n is in the lowest bits of `shifted`, by which `power_of_low_bits` makes the power. `first` is exact: r is it minus
     ``n log2_low``, rounded.
     """
-    shifted = fma(x, const(x, math.log2(math.e)), shift)
+    shifted = fma(x, const(x, LOG2_E), shift)
     n = shifted - shift
     first = fma(-n, _log2_high(x), x)
     return shifted, n, first, fma(-n, _log2_low(x), first)
@@ -323,8 +326,8 @@ def tanh(x):
     size = _at_most(fabs(x), _tanh_highest(x))
     # As `_reduce` of 2 |x|, with log(2) in one part: 2**n is so small, or makes the quotient so small, that it serves.
     double = size + size
-    shifted = fma(double, const(x, math.log2(math.e)), _shift(x))
-    r = fma(_shift(x) - shifted, const(x, math.log(2.0)), double)
+    shifted = fma(double, const(x, LOG2_E), _shift(x))
+    r = fma(_shift(x) - shifted, const(x, LOG_2), double)
     s = power_of_low_bits(shifted)
     far = one - two / fma(s, fma(r * r, _exp_tail(r), r), s + one)
     return copysign(where(fabs(x) < const(x, TANH_SPLIT), near, far), x)
