@@ -21,13 +21,16 @@ from numba.extending import register_jitable
 from softgrad.kernels.cpu import threads
 from softgrad.kernels.cpu.launch import Kernel, over_range
 from softgrad.kernels.cpu.memory import lanes_of, load, load_until, prefetch, store, store_until, zeros
-from softgrad.kernels.cpu.rows import first_of, infinite_shift, plain_shift, product
 from softgrad.kernels.cpu.simd import LANES
 from softgrad.kernels.cpu.threads import thread_count
 from softgrad.kernels.formulas.logsumexp import (
+    first_of,
+    infinite_shift,
     larger,
     log_softmax_gradient,
     log_sum,
+    plain_shift,
+    product,
     share_of,
     shifted_logit,
     softmax_gradient,

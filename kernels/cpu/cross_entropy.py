@@ -10,9 +10,10 @@ from softgrad.kernels.cpu.launch import by_size, sum_over_blocks
 from softgrad.kernels.cpu.memory import PAST_CACHE, load, load_first, store, store_first, zeros
 from softgrad.kernels.cpu.narrow import label_logits, tile_exponentials_of
 from softgrad.kernels.cpu.reductions import horizontal_sum
-from softgrad.kernels.cpu.rows import exponentials_of, plain_shift, row_max, scaled_row_by
+from softgrad.kernels.cpu.rows import exponentials_of, row_max, scaled_row_by
 from softgrad.kernels.cpu.simd import widen
 from softgrad.kernels.cpu.tiles import TILE, load_labels, load_tile, store_tile
+from softgrad.kernels.formulas.logsumexp import plain_shift
 from softgrad.kernels.formulas.losses import cross_entropy, cross_entropy_label_gradient
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
 

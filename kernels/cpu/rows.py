@@ -21,7 +21,7 @@ from softgrad.kernels.cpu.memory import (
 )
 from softgrad.kernels.cpu.reductions import horizontal_combine, horizontal_max, horizontal_sum
 from softgrad.kernels.cpu.simd import count_true
-from softgrad.kernels.formulas.logsumexp import distance_below, larger, two_sum
+from softgrad.kernels.formulas.logsumexp import larger, two_sum
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
 
 # Vectors that are added plainly before their sum joins the compensated one: at most 2 ULP are lost in a block.
@@ -46,16 +46,6 @@ def row_max(x, first, end):
         a = larger(a, load_until(x, i, end, lowest))
         i += lanes
     return horizontal_max(larger(larger(a, b), larger(c, d)))
-
-
-@register_jitable
-def plain_shift(x, largest, temperature):
-    return x - largest
-
-
-@register_jitable
-def infinite_shift(x, largest, temperature):
-    return distance_below(x, largest)
 
 
 def exponentials_of(shift, store):
@@ -123,18 +113,3 @@ def row_sum_of(term):
 
     row_sum.__qualname__ = f"row_sum.{term.__name__}"
     return register_jitable(row_sum)
-
-
-@register_jitable
-def product(a, b):
-    return a * b
-
-
-@register_jitable
-def difference(a, b):
-    return a - b
-
-
-@register_jitable
-def first_of(a, b):
-    return a

@@ -25,21 +25,16 @@ from softgrad.kernels.cpu.memory import (
 )
 from softgrad.kernels.cpu.narrow import normalised_rows_of, tile_exponentials_of
 from softgrad.kernels.cpu.reductions import horizontal_sum
-from softgrad.kernels.cpu.rows import (
-    difference,
-    exponentials_of,
-    first_of,
-    infinite_shift,
-    plain_shift,
-    product,
-    row_max,
-    row_sum_of,
-    scaled_row_by,
-)
+from softgrad.kernels.cpu.rows import exponentials_of, row_max, row_sum_of, scaled_row_by
 from softgrad.kernels.cpu.tiles import TILE, load_tile
 from softgrad.kernels.formulas.logsumexp import (
+    difference,
+    first_of,
+    infinite_shift,
     log_softmax_gradient,
     log_sum,
+    plain_shift,
+    product,
     share_of,
     shifted_logit,
     softmax_gradient,

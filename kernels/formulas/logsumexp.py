@@ -40,7 +40,13 @@ def shifted_logit(x, largest, temperature):
 
 
 @register_jitable
-def distance_below(x, largest):
+def plain_shift(x, largest, temperature):
+    """`shifted_logit` at temperature 1."""
+    return x - largest
+
+
+@register_jitable
+def infinite_shift(x, largest, temperature):
     """x - largest, and 0 where both are the same infinity: logsumexp of +inf is +inf, of -inf alone -inf."""
     return where(x == largest, const(x, 0.0), x - largest)
 
@@ -80,3 +86,21 @@ def softmax_gradient(grad, y, dot, temperature):
 def log_softmax_gradient(grad, log_y, grad_sum, temperature):
     """d/dx_j of sum_i grad_i log_softmax(x / T)_i = (grad_j - softmax_j sum_i grad_i) / T, softmax = exp(log_y)."""
     return (grad - exp_nonpositive(log_y) * grad_sum) / temperature
+
+
+# ---- of two numbers, for kernels that are built over such a function
+
+
+@register_jitable
+def product(a, b):
+    return a * b
+
+
+@register_jitable
+def difference(a, b):
+    return a - b
+
+
+@register_jitable
+def first_of(a, b):
+    return a
