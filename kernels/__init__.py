@@ -1,7 +1,7 @@
 """The kernels: where each operation's formula and loops are, and what every backend must export.
 
 ======================================  ============================  ==================
-operation                               formula (`formulas/`)         loop (`cpu/`)
+operation                               formula (`formulas/`)         loop (`cpu/`, `cuda/`)
 ======================================  ============================  ==================
 activations and their backwards         activations                   activations
 bias + activation, and back             activations                   linear
@@ -13,10 +13,12 @@ SGD, with momentum                      updates                       updates
 gather and scale                        primitives (fma)              gather
 ======================================  ============================  ==================
 
-`rows` serves the loops over rows that are wider than a tile, `tiles` and `narrow` those over narrower ones.
-`formulas/activation_table` lists the activations. Formulas are written over `formulas/primitives`; on the CPU those
-are `cpu/simd`, a vector type for Numba, and `cpu/vecmath`, the elementary functions over it. `cache` keeps the compiled
-code on disk.
+On the CPU `rows` serves the loops over rows that are wider than a tile, `tiles` and `narrow` those over narrower ones.
+On a card `rows` has a row in the registers of a thread, a warp or a block, and `wide` serves those that need several
+blocks. `formulas/activation_table` lists the activations. Formulas are written over `formulas/primitives`; those are
+`cpu/simd`, a vector type for Numba, and `cpu/vecmath`, the elementary functions over it. A thread of a card computes
+with numbers, for which the two serve as they are: an element's bits are the CPU's. `cache` keeps the compiled code on
+disk.
 
 `CONTRACT` is what a backend's folder exports: the same names with the same arguments, over arrays of that backend,
 contiguous, already checked, outputs last. The two kernels of activations are built, once for each:

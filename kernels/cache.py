@@ -32,7 +32,7 @@ from typing import Any
 import llvmlite
 import numba
 import platformdirs
-from numba.core import config
+from numba.core import config, types
 from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
@@ -115,7 +115,7 @@ def _identity(function: Callable[..., Any]) -> str | None:
         value = cell.cell_contents
         if isinstance(value, FunctionType):
             part = _identity(value)
-        elif isinstance(value, bool | int | float | str):
+        elif isinstance(value, bool | int | float | str | types.Type):
             part = repr(value)
         else:
             part = None
@@ -150,22 +150,33 @@ class KernelCache(_Cache):
         target_context.refresh()
         if not self._enabled:
             return None
-        payload = _read(self._path(sig, target_context.codegen()))
+        payload = read_entry(self._path(sig, target_context.codegen()))
         if payload is None:
             return None
         return CompileResult._rebuild(target_context, *pickle.loads(payload))
 
     def save_overload(self, sig: Any, data: CompileResult) -> None:
         if self._enabled and not data.library.has_dynamic_globals:
-            _write(self._path(sig, data.codegen), dumps(data._reduce()))
+            write_entry(self._path(sig, data.codegen), dumps(data._reduce()))
 
     def _path(self, sig: Any, codegen: Any) -> Path:
         # OPT and BOUNDSCHECK are the user's switches (NUMBA_OPT, NUMBA_BOUNDSCHECK) that change the code.
         key = (self._name, str(sig), codegen.magic_tuple(), str(config.OPT), str(config.BOUNDSCHECK))
-        return self._folder / f"{hashlib.sha256(repr(key).encode()).hexdigest()[:40]}.kernel"
+        return self._folder / _file_name(key)
 
 
-def _read(path: Path) -> bytes | None:
+def entry_path(function: Callable[..., Any], *key: Any) -> Path | None:
+    """Where the machine code of a function, compiled for what `key` says, is kept; None where it cannot be."""
+    folder, name = cache_folder(), _identity(function)
+    return None if folder is None or name is None else folder / _file_name((name, *map(str, key)))
+
+
+def _file_name(key: tuple[Any, ...]) -> str:
+    return f"{hashlib.sha256(repr(key).encode()).hexdigest()[:40]}.kernel"
+
+
+def read_entry(path: Path) -> bytes | None:
+    """What was written there; None if it is not there, or damaged."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -174,7 +185,7 @@ def _read(path: Path) -> bytes | None:
     return payload if hashlib.sha256(payload).digest() == digest else None
 
 
-def _write(path: Path, payload: bytes) -> None:
+def write_entry(path: Path, payload: bytes) -> None:
     """Write under a temporary name, then rename. A full or vanished disk costs the entry, not the call."""
     temporary = None
     try:

@@ -57,8 +57,7 @@ def _gpu() -> Backend:
         cupy = importlib.import_module("cupy")
         kernels = importlib.import_module("softgrad.kernels.cuda")
     except ImportError as error:
-        missing = "its kernels are not in this release" if "softgrad.kernels.cuda" in str(error) else str(error)
-        raise BackendUnavailableError(f"{GPU_NEEDS} ({missing}); use NumPy arrays or the cpu backend") from error
+        raise BackendUnavailableError(f"{GPU_NEEDS} ({error}); use NumPy arrays or the cpu backend") from error
     if not cupy.cuda.is_available():
         raise BackendUnavailableError(f"{GPU_NEEDS} (CuPy finds no GPU); use NumPy arrays or the cpu backend")
     return Backend("gpu", cupy, cupy.ndarray, kernels)
@@ -99,7 +98,7 @@ def backend_of(**arrays: Any) -> Backend:
     on_gpu = [name for name, array in arrays.items() if type(array) not in NEVER_ON_GPU and _is_cupy(array)]
     if not on_gpu:
         return CPU
-    on_cpu = [name for name, array in arrays.items() if isinstance(array, np.ndarray)]
+    on_cpu = [name for name, array in arrays.items() if isinstance(array, np.ndarray) and name not in on_gpu]
     if on_cpu:
         raise TypeError(
             f"{on_gpu[0]} is a CuPy array and {on_cpu[0]} a NumPy array; bring them to one side with "

@@ -103,6 +103,8 @@ class Trainer:
         self.batches = math.ceil(rows / config.batch_size)
 
         xp = backend.xp
+        # Mode "clip" writes straight to `out`, where NumPy's default would go through a buffer; CuPy knows no modes.
+        self._take = {"mode": "clip"} if xp is np else {}
         self._images, self._labels = xp.asarray(dataset.train_images), xp.asarray(dataset.train_labels)
         self._evaluator = Evaluator(self.model, dataset.test_images, dataset.test_labels, self.inputs)
         self._batch = Batch(self.model, config.batch_size)
@@ -162,8 +164,7 @@ class Trainer:
         batch = self._batch if len(chosen) == self.config.batch_size else self._last_batch
 
         ops.gather_scale(self._images, chosen, scale=self.inputs.scale, shift=self.inputs.shift, out=batch.inputs)
-        # Mode "clip" writes straight to `out`, where the default would go through a buffer; order is a permutation.
-        self._labels.take(chosen, out=batch.labels, mode="clip")
+        self._labels.take(chosen, out=batch.labels, **self._take)
         logits = model.forward(batch)
         correct = ops.count_correct(logits, batch.labels)
         loss, grad = ops.softmax_cross_entropy_with_grad(logits, batch.labels, out=logits)

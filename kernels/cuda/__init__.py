@@ -1,0 +1,47 @@
+"""The GPU backend: `kernels.CONTRACT` over CuPy arrays."""
+
+from softgrad.kernels.cuda.activations import activation_backward, activation_forward
+from softgrad.kernels.cuda.columns import (
+    log_softmax_columns_backward,
+    log_softmax_columns_forward,
+    logsumexp_columns_forward,
+    softmax_columns_backward,
+    softmax_columns_forward,
+)
+from softgrad.kernels.cuda.cross_entropy import softmax_cross_entropy_forward, softmax_cross_entropy_with_grad
+from softgrad.kernels.cuda.gather import gather_scale
+from softgrad.kernels.cuda.labels import count_correct, first_outside, one_hot_forward
+from softgrad.kernels.cuda.linear import bias_activation_backward, bias_activation_forward
+from softgrad.kernels.cuda.softmax import (
+    log_softmax_backward,
+    log_softmax_forward,
+    logsumexp_forward,
+    softmax_backward,
+    softmax_forward,
+)
+from softgrad.kernels.cuda.updates import sgd_momentum_update, sgd_update
+
+__all__ = [
+    "activation_backward",
+    "activation_forward",
+    "bias_activation_backward",
+    "bias_activation_forward",
+    "count_correct",
+    "first_outside",
+    "gather_scale",
+    "log_softmax_backward",
+    "log_softmax_columns_backward",
+    "log_softmax_columns_forward",
+    "log_softmax_forward",
+    "logsumexp_columns_forward",
+    "logsumexp_forward",
+    "one_hot_forward",
+    "sgd_momentum_update",
+    "sgd_update",
+    "softmax_backward",
+    "softmax_columns_backward",
+    "softmax_columns_forward",
+    "softmax_cross_entropy_forward",
+    "softmax_cross_entropy_with_grad",
+    "softmax_forward",
+]

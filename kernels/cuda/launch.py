@@ -1,0 +1,204 @@
+"""How a function becomes a kernel of the card, and how it is launched.
+
+A kernel is a function over pointers and numbers. numba-cuda compiles it to PTX and nvJitLink to a cubin, neither of
+which needs a driver; the cubin is kept on disk; CuPy loads it and launches it on its current stream. So a launch looks
+at no types but the dtypes of its arguments, and a test without a card compiles the very kernels that a card runs.
+
+Products and sums are not contracted into fused multiply-adds: an element then has the same bits as on the CPU, where a
+formula says `fma` if it means one.
+
+In Numba's simulator (``NUMBA_ENABLE_CUDASIM=1``) the same functions run as plain Python over NumPy's memory.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib import metadata
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numba import cuda, from_dtype, types
+from numba.core import config
+from numba.extending import register_jitable
+
+import softgrad.kernels.cpu.primitives  # noqa: F401  (for a number they are the same on the card)
+from softgrad.kernels.cache import entry_path, read_entry, write_entry
+
+SIMULATED = bool(config.ENABLE_CUDASIM)
+
+# The threads of a block, unless there is a reason for another number.
+THREADS = 256
+
+Function = Callable[..., Any]
+
+
+def device(function: Function) -> Function:
+    """A function for kernels to call that uses ``cuda`` itself; others need no more than `register_jitable`."""
+    called: Function = cuda.jit(device=True)(function) if SIMULATED else register_jitable(function)
+    return called
+
+
+class Kernel:
+    """A function over pointers and numbers, compiled for a card when it is first launched there.
+
+    `name` must tell functions apart that share their source and differ in what they close over. A block has at most
+    `threads`, which decides how many registers each of them may have.
+    """
+
+    def __init__(self, function: Function, name: str | None = None, *, threads: int = THREADS) -> None:
+        function.__qualname__ = name or function.__qualname__
+        self.function, self.threads = function, threads
+        self._loaded: dict[Any, Any] = {}
+        self._simulated: Any = cuda.jit(function) if SIMULATED else None
+
+    def launch(self, blocks: int | tuple[int, ...], threads: int | tuple[int, ...], *arguments: Any) -> None:
+        """Run so many blocks of so many threads on the current stream. Arguments are arrays and NumPy's numbers.
+
+        Raises
+        ------
+        ValueError
+            If an array is on another device than the current one.
+        """
+        if SIMULATED:
+            self._simulated[blocks, threads](*map(_as_pointer, arguments))
+            return
+        device = _cupy().cuda.runtime.getDevice()
+        for argument in arguments:
+            if not isinstance(argument, np.generic) and argument.data.device_id != device:
+                theirs = argument.data.device_id
+                raise ValueError(
+                    f"arrays must be on the current device, {device}; got one on device {theirs}; "
+                    f"call within `with cupy.cuda.Device({theirs}):`"
+                )
+        key = (device, *[argument.dtype.char for argument in arguments])
+        function = self._loaded.get(key)
+        if function is None:
+            function = self._loaded[key] = self._load(signature_of(arguments))
+        function(_three(blocks), _three(threads), arguments)
+
+    def _load(self, signature: Any) -> Any:
+        """The kernel for the current card, from the disk if it is there."""
+        cupy = _cupy()
+        capability = cupy.cuda.Device().compute_capability
+        entry, cubin = self._from_cache(signature, (int(capability[:-1]), int(capability[-1])))
+        module = cupy.cuda.function.Module()
+        module.load(cubin)
+        return module.get_function(entry)
+
+    def _from_cache(self, signature: Any, capability: tuple[int, int]) -> tuple[str, bytes]:
+        path = entry_path(self.function, signature, self.threads, capability, _versions())
+        kept = read_entry(path) if path is not None else None
+        if kept is not None:
+            head, _, cubin = kept.partition(b"\n")
+            return json.loads(head), cubin
+        entry, ptx = ptx_of(self.lowered(signature, capability), capability)
+        cubin, _ = link(ptx, capability)
+        if path is not None:
+            write_entry(path, json.dumps(entry).encode() + b"\n" + cubin)
+        return entry, cubin
+
+    def lowered(self, signature: Any, capability: tuple[int, int]) -> Any:
+        """The kernel in LLVM's language, in numba-cuda's library."""
+        # `cuda.compile` is this and no more, but has no option for the contraction into fused multiply-adds.
+        from numba.cuda.compiler import _compile_pyfunc_with_fixup
+
+        with _device_of(capability):
+            library, _ = _compile_pyfunc_with_fixup(
+                self.function, signature, launch_bounds=self.threads, cc=capability, device=False, abi="numba",
+                debug=None, lineinfo=False, fastmath=False, opt=None, abi_info=None, forceinline=False, lto=False,
+            )  # fmt: skip
+        library._nvvm_options["fma"] = False
+        return library
+
+
+def signature_of(arguments: Any) -> Any:
+    """The kernel's types: a pointer for an array, a number for a number."""
+
+    def type_of(argument: Any) -> Any:
+        number = from_dtype(argument.dtype)
+        return number if isinstance(argument, np.generic) else types.CPointer(number)
+
+    return types.void(*map(type_of, arguments))
+
+
+def ptx_of(library: Any, capability: tuple[int, int]) -> tuple[str, str]:
+    """The kernel's name in its PTX, and the PTX; needs no driver."""
+    (ptx,) = library.get_asm_strs(cc=capability)
+    found = re.search(r"\.entry\s+(\w+)\s*\(", ptx)
+    assert found is not None
+    return found[1], ptx
+
+
+@contextmanager
+def _device_of(capability: tuple[int, int]) -> Iterator[None]:
+    """Answer numba-cuda, which asks the current device for its architecture wherever a kernel calls a function."""
+    from numba.cuda import dispatcher
+
+    ask = dispatcher.get_current_device
+    dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)
+    try:
+        yield
+    finally:
+        dispatcher.get_current_device = ask
+
+
+def link(ptx: str, capability: tuple[int, int]) -> tuple[bytes, str]:
+    """The cubin, and what nvJitLink says of it: its registers, its spills; needs no driver."""
+    from cuda.bindings import nvjitlink
+
+    options = [f"-arch=sm_{capability[0]}{capability[1]}", "-verbose"]
+    handle = nvjitlink.create(len(options), options)
+    try:
+        code = ptx.encode()
+        nvjitlink.add_data(handle, nvjitlink.InputType.PTX, code, len(code), "kernel")
+        nvjitlink.complete(handle)
+        cubin = bytearray(nvjitlink.get_linked_cubin_size(handle))
+        nvjitlink.get_linked_cubin(handle, cubin)
+        log = bytearray(nvjitlink.get_info_log_size(handle))
+        nvjitlink.get_info_log(handle, log)
+    finally:
+        nvjitlink.destroy(handle)
+    return bytes(cubin), log.decode(errors="replace")
+
+
+def address_of(array: Any) -> int:
+    """Where an array lies in the card's memory."""
+    return int(array.ctypes.data if SIMULATED else array.data.ptr)
+
+
+def blocks_for(size: int, per_block: int) -> int:
+    """How many blocks it takes."""
+    return -(-size // per_block)
+
+
+def _as_pointer(argument: Any) -> Any:
+    """For the simulator: an array's memory itself, of which it would otherwise give the kernel a copy."""
+    from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
+
+    return FakeCUDAArray(np.asarray(argument).reshape(-1)) if isinstance(argument, np.ndarray) else argument
+
+
+def _three(sizes: int | tuple[int, ...]) -> tuple[int, ...]:
+    given = (sizes,) if isinstance(sizes, int) else sizes
+    return given + (1,) * (3 - len(given))
+
+
+@cache
+def _cupy() -> Any:
+    return importlib.import_module("cupy")
+
+
+@cache
+def _versions() -> str:
+    return f"numba-cuda {metadata.version('numba-cuda')}"
+
+
+def empty(shape: tuple[int, ...], dtype: Any) -> Any:
+    """An array on the current card for a kernel to fill."""
+    return _cupy().empty(shape, dtype)

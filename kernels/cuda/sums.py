@@ -1,0 +1,35 @@
+"""Sums over a whole array on the card, by one block, in an order that never changes."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numba import cuda, float64
+
+from softgrad.kernels.cuda.launch import THREADS, Kernel, empty
+from softgrad.kernels.cuda.reductions import team_of
+from softgrad.kernels.formulas.logsumexp import two_sum
+
+
+@cache
+def _sum() -> Kernel:
+    team_sum = team_of(THREADS, float64).sum
+
+    def kernel(x, result, size, zero):
+        total, carry = zero, zero
+        for i in range(cuda.threadIdx.x, size, THREADS):
+            total, carry = two_sum(total, carry, float64(x[i]))
+        total, carry = team_sum(total, carry)
+        if cuda.threadIdx.x == 0:
+            result[0] = total + carry
+
+    return Kernel(kernel, "sum")
+
+
+def sum_of(x: Any) -> Any:
+    """The sum of an array's elements in float64, as an array of one number."""
+    result = empty((1,), np.float64)
+    _sum().launch(1, THREADS, x, result, np.int64(x.size), np.float64(0))
+    return result[0]
