@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+COMPILER := $(VENV)/.compiler
 
-.PHONY: help train test test-simd lint types format wheel bench bench-epoch coefficients ulp digits clean
+.PHONY: help train test test-simd test-gpu-simulated test-gpu-compiled lint types format wheel bench bench-epoch coefficients ulp digits clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
@@ -29,6 +30,19 @@ test-simd: $(INSTALLED)  ## The tests of exactness as on a machine with AVX2 onl
 		NUMBA_CPU_NAME=$$cpu NUMBA_CPU_FEATURES= $(BIN)/python -m pytest --numprocesses=auto -k "exact or bits" \
 			tests/test_vecmath.py tests/test_softmax.py tests/test_cross_entropy.py tests/test_streaming.py || exit 1; \
 	done
+
+test-gpu-simulated: $(INSTALLED)  ## The tests of the GPU backend in Numba's CUDA simulator, threads in two orders.
+	for order in forward reverse; do \
+		NUMBA_ENABLE_CUDASIM=1 SOFTGRAD_SIMULATED_ORDER=$$order $(BIN)/python -m pytest --numprocesses=auto -m gpu \
+			$$([ $$order = forward ] && echo tests || echo tests/test_gpu.py tests/test_simulator.py) || exit 1; \
+	done
+
+$(COMPILER): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[compile]'
+	@touch $@
+
+test-gpu-compiled: $(COMPILER)  ## Compile every GPU kernel for three architectures, and look at the machine code.
+	$(BIN)/python -m pytest --numprocesses=auto -rP tests/test_cuda_compile.py
 
 lint: $(INSTALLED)  ## Check style and formatting.
 	$(BIN)/ruff check .

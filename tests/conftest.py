@@ -9,14 +9,19 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from numba.core import config
 
-# The tests are no package; `reference` and `numerics` lie beside them.
+# The tests are no package; `reference` and `numerics` lie beside them. In Numba's CUDA simulator `import cupy` finds a
+# stand-in, and so the GPU backend is present.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent / ("simulator" if "NUMBA_ENABLE_CUDASIM" in os.environ else "")))
 
 from numerics import Arrays
 
 from softgrad.kernels.cpu import threads
 from softgrad.ops.backend import BackendUnavailableError, get_backend
+
+collect_ignore = ["simulator"]
 
 # No deadline: a first example may compile a kernel. On a build server the same examples each time.
 hypothesis.settings.register_profile("softgrad", deadline=None, max_examples=60, derandomize="CI" in os.environ)
@@ -30,6 +35,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("mnist"):
             item.add_marker(pytest.mark.skip(reason="needs $SOFTGRAD_DATA/mnist"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def small_blocks() -> Iterator[None]:
+    """In the simulator few threads do what many do on a card: small arrays then take every path."""
+    if not config.ENABLE_CUDASIM:
+        yield
+        return
+    import scheduler
+
+    from softgrad.kernels.cuda import columns, elementwise, gather, linear, rows, updates
+
+    scheduler.order = os.environ.get("SOFTGRAD_SIMULATED_ORDER", "forward")
+    scheduler.install()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rows, "NARROW_THREADS", 8)
+        patch.setattr(rows, "MOST_THREADS", 64)
+        patch.setattr(rows, "MOST_ITEMS", {"f": 8, "d": 4})
+        for module in (columns, elementwise, gather, linear, updates):
+            patch.setattr(module, "THREADS", 32)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

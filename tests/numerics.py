@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytest
 from mpmath import mpf
+from numba.core import config
 
 from softgrad.ops.backend import Backend
 
 FLOATS = (np.float16, np.float32, np.float64)
+
+# Elements of the largest array that is worth the wait in Numba's CUDA simulator.
+SIMULATED_MOST = 1500
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,10 @@ class Arrays:
 
     def put(self, value: Any, dtype: Any = None) -> Any:
         """An array of the backend with the value's numbers, in memory of its own."""
-        return self.xp.array(value, dtype)
+        array = self.xp.array(value, dtype)
+        if array.size > SIMULATED_MOST and self.backend.name == "gpu" and config.ENABLE_CUDASIM:
+            pytest.skip(f"{array.size} elements are too many for the simulator")
+        return array
 
     def get(self, result: Any) -> np.ndarray:
         """A result of an op, array or number, as a NumPy array."""

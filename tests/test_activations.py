@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import reference
+from numba.core import config
 from numerics import FLOATS, Arrays, assert_same_bits, assert_ulp, central_difference, ulp_size
 
 from softgrad import ops
@@ -73,9 +74,18 @@ def exact_backward(name: str, grad: np.ndarray, saved: np.ndarray, *parameters: 
 # ---- values
 
 
+@pytest.fixture
+def exact_backend(backend: Arrays, dtype: type) -> Arrays:
+    """The backend, if its formulas are compiled or computed in more than their dtype."""
+    if config.ENABLE_CUDASIM and backend.backend.name == "gpu" and dtype is np.float64:
+        pytest.skip("the primitives' plain Python loses the tails of float64; a card has the CPU's functions")
+    return backend
+
+
 @pytest.mark.parametrize("dtype", KERNEL_DTYPES)
 @pytest.mark.parametrize("name", NAMES)
-def test_forward_is_exact_over_the_whole_range(backend: Arrays, name: str, dtype: type) -> None:
+def test_forward_is_exact_over_the_whole_range(exact_backend: Arrays, name: str, dtype: type) -> None:
+    backend = exact_backend
     x = samples(dtype)
     y = backend.get(forward(name)(backend.put(x)))
     assert y.dtype == dtype
@@ -85,7 +95,8 @@ def test_forward_is_exact_over_the_whole_range(backend: Arrays, name: str, dtype
 
 @pytest.mark.parametrize("dtype", KERNEL_DTYPES)
 @pytest.mark.parametrize("name", DIFFERENTIABLE)
-def test_backward_is_exact_over_the_whole_range(backend: Arrays, name: str, dtype: type) -> None:
+def test_backward_is_exact_over_the_whole_range(exact_backend: Arrays, name: str, dtype: type) -> None:
+    backend = exact_backend
     x = samples(dtype)
     saved = x if ops.ACTIVATIONS[name].saved == "input" else backend.get(forward(name)(backend.put(x)))
     grad = grads_like(x)

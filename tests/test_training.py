@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numba.core import config
 
 from softgrad import ops
 from softgrad.train import MLP, TrainConfig, Trainer, load_dataset
@@ -22,6 +23,8 @@ SMALL = TrainConfig(dataset="digits", hidden=(16,), epochs=2)
 @pytest.fixture
 def backend(backend):
     """The record itself: the trainer takes NumPy's data sets to the backend on its own."""
+    if config.ENABLE_CUDASIM and backend.backend.name == "gpu":
+        pytest.skip("a network is too much for the simulator; test_gpu.py trains a very small one")
     return backend.backend
 
 

@@ -1,0 +1,153 @@
+"""Every kernel for the card, compiled for real architectures where there is no card, and what the machine code is like.
+
+Each op is called with arrays of shapes that take every path; instead of being launched, its kernels are noted, with the
+types of their arguments. Then all of them are compiled to PTX and linked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from numba.core import config
+
+pytest.importorskip("cuda.bindings.nvjitlink", reason="compiling for a card needs numba-cuda[cu12] or numba-cuda[cu13]")
+if config.ENABLE_CUDASIM:
+    pytest.skip("the simulator compiles nothing", allow_module_level=True)
+
+from softgrad.kernels import cuda
+from softgrad.kernels.cuda import cross_entropy, labels, launch, memory, sums, wide
+from softgrad.kernels.formulas.activation_table import ACTIVATIONS
+
+ARCHITECTURES = [(8, 0), (9, 0), (10, 0)]
+
+# Registers of a thread: with 72 a processor of the card holds three blocks of 256 threads, 64 bytes each on the way.
+MOST_REGISTERS = {"float32": 72, "float64": 144}
+REGISTER_FILE = 65_536
+
+# A thread a row; a warp; a block; several blocks: with rows that begin at a multiple of sixteen bytes, and with others.
+WIDTHS = [3, 16, 100, 101, 4096, 4097, 131_072, 131_073]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A kernel and the types it was launched with."""
+
+    kernel: launch.Kernel
+    signature: Any
+    dtype: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.kernel.function.__qualname__} {self.dtype}"
+
+
+class Stand:
+    """An array as the launching code sees it: no memory, only a dtype, a shape and an address."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any, address: int = 0) -> None:
+        self.shape, self.dtype, self.address = shape, np.dtype(dtype), address
+        self.size, self.ndim = int(np.prod(shape)), len(shape)
+
+    def __getitem__(self, _: Any) -> float:
+        return 0.0
+
+
+@pytest.fixture(scope="module")
+def kernels() -> dict[str, Compiled]:
+    """All kernels, by name."""
+    found: dict[str, Compiled] = {}
+    dtype = ""
+
+    def note(kernel: launch.Kernel, blocks: Any, threads: Any, *arguments: Any) -> None:
+        compiled = Compiled(kernel, launch.signature_of(arguments), dtype)
+        found.setdefault(f"{compiled.name} {compiled.signature}", compiled)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launch.Kernel, "launch", note)
+        patch.setattr(memory, "address_of", lambda array: array.address)
+        for module in (cross_entropy, labels, sums, wide):
+            patch.setattr(module, "empty", Stand)
+        for dtype in ("float32", "float64"):
+            launch_everything(np.dtype(dtype))
+    return found
+
+
+def launch_everything(dtype: np.dtype) -> None:
+    """Launch every kernel for that dtype."""
+    x, odd = Stand((1000,), dtype), Stand((1000,), dtype, address=4)
+    for row in ACTIVATIONS.values():
+        values = tuple(row.parameters.values())
+        for array in (x, odd):
+            cuda.activation_forward(row)(array, values, array)
+            if row.backward is not None:
+                cuda.activation_backward(row)(array, array, values, array)
+        matrix, bias = Stand((128, 256), dtype), Stand((256,), dtype)
+        cuda.bias_activation_forward(row, matrix, bias, values, matrix, matrix)  # keeping the sum is all that it can do
+        if row.backward is not None:
+            cuda.bias_activation_backward(row, matrix, matrix, values, matrix, bias)
+    of_rows, index = Stand((64,), dtype), Stand((64,), np.int64)
+    for width in WIDTHS:
+        y = Stand((64, width), dtype)
+        for temperature in (1.0, 0.5):
+            for name in ("softmax", "log_softmax"):
+                getattr(cuda, f"{name}_forward")(y, temperature, y)
+                getattr(cuda, f"{name}_backward")(y, y, temperature, y)
+        cuda.logsumexp_forward(y, of_rows)
+        cuda.softmax_cross_entropy_forward(y, index, of_rows)
+        cuda.softmax_cross_entropy_with_grad(y, index, 0.5, of_rows, y)
+        cuda.count_correct(y, index)
+        cuda.one_hot_forward(index, y)
+    cube, sums_of_cube = Stand((4, 10, 64), dtype), Stand((4, 64), dtype)
+    for temperature in (1.0, 0.5):
+        for name in ("softmax", "log_softmax"):
+            getattr(cuda, f"{name}_columns_forward")(cube, temperature, cube)
+            getattr(cuda, f"{name}_columns_backward")(cube, cube, temperature, cube)
+    cuda.logsumexp_columns_forward(cube, sums_of_cube)
+    cuda.first_outside(index, 10)
+    cuda.sgd_update(x, x, 0.1, 0.0)
+    for nesterov in (False, True):
+        cuda.sgd_momentum_update(x, x, x, 0.1, 0.9, nesterov, 0.0)
+    for source in (np.uint8, dtype):
+        cuda.gather_scale(Stand((100, 784), source), index, 1.0, 0.0, Stand((64, 784), dtype))
+
+
+# The kernels are shared out among so many tests, which pytest-xdist shares out among processes.
+SHARES = 4
+
+
+@pytest.mark.parametrize("share", range(SHARES))
+def test_machine_code(kernels: dict[str, Compiled], share: int) -> None:
+    mine = list(kernels.values())[share::SHARES]
+    faults = [fault for compiled in mine for fault in faults_of(compiled)]
+    print(f"{len(mine)} of {len(kernels)} kernels x {len(ARCHITECTURES)} architectures compiled")  # noqa: T201
+    assert not faults, "\n".join(faults)
+
+
+def faults_of(compiled: Compiled) -> Iterator[str]:
+    """What is wrong with a kernel's machine code, on any architecture."""
+    library = compiled.kernel.lowered(compiled.signature, ARCHITECTURES[0])
+    most_registers = min(MOST_REGISTERS[compiled.dtype], REGISTER_FILE // compiled.kernel.threads)
+    for capability in ARCHITECTURES:
+        name = f"{compiled.name} for sm_{capability[0]}{capability[1]}"
+        _, ptx = launch.ptx_of(library, capability)
+        _, log = launch.link(ptx, capability)
+        if compiled.dtype == "float32" and ".f64" in ptx and not compiled.name.startswith("sum "):
+            yield f"{name}: float64 arithmetic; a literal, or a call of math?"
+        if compiled.kernel.function.__qualname__.endswith(".4") and "ld.global.v4" not in ptx:
+            yield f"{name}: no loads of sixteen bytes"
+        if ".local" in ptx:
+            yield f"{name}: local memory"
+        yield from (
+            f"{name}: {amount} bytes {what}"
+            for amount, what in re.findall(r"(\d+) bytes (stack frame|spill stores|spill loads)", log)
+            if amount != "0"
+        )
+        registers = re.search(r"Used (\d+) registers", log)
+        assert registers is not None, log
+        if int(registers[1]) > most_registers:
+            yield f"{name}: {registers[1]} registers"

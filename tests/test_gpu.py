@@ -1,0 +1,168 @@
+"""What is the GPU backend's alone: devices, streams, errors after which the card goes on, and rows of every width.
+
+The other tests run over it, too, by their `backend` fixture, where there is a card or Numba's CUDA simulator.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numba.core import config
+from numerics import Arrays, assert_ulp
+
+from softgrad import ops
+from softgrad.ops.backend import BackendUnavailableError, get_backend
+from softgrad.train import TrainConfig, Trainer
+from softgrad.train.datasets import Dataset
+
+try:
+    GPU = Arrays(get_backend("gpu"))
+except BackendUnavailableError as error:
+    pytest.skip(str(error), allow_module_level=True)
+
+pytestmark = pytest.mark.gpu
+
+on_a_card = pytest.mark.skipif(bool(config.ENABLE_CUDASIM), reason="the simulator has one device and one stream")
+
+rng = np.random.default_rng(0)
+
+
+def logits(rows: int, classes: int, dtype: type = np.float32) -> np.ndarray:
+    return (rng.standard_normal((rows, classes)) * 4).astype(dtype)
+
+
+# A thread a row; a warp, a block and several blocks a row, in packs of sixteen bytes and not. In the simulator, where
+# blocks are small (conftest.py), the last widths take several, too.
+WIDTHS = [1, 3, 16, 17, 40, 100, 257, 512, 600] + ([] if config.ENABLE_CUDASIM else [4096, 32_001, 131_072, 262_144])
+
+
+@pytest.mark.parametrize("classes", WIDTHS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_of_every_width(classes: int, dtype: type) -> None:
+    x, grad = logits(2, classes, dtype), logits(2, classes, dtype)
+    y, log_y = ops.softmax(x), ops.log_softmax(x)
+    labels = np.array([classes - 1, classes // 2])
+    put, get = GPU.put, GPU.get
+
+    def check(name: str, *arrays: np.ndarray, floor: object = 0.0) -> None:
+        # Beside the CPU's, of which other tests say how exact it is; the sums are in another order.
+        op = getattr(ops, name)
+        expected, found = op(*arrays), op(*map(put, arrays))
+        for one, other in zip(np.atleast_1d(expected), np.atleast_1d(get(found)), strict=True):
+            assert_ulp(np.asarray(other), np.asarray(one, np.float64), 4, floor=floor)
+
+    check("softmax", x)
+    check("log_softmax", x, floor=1.0)
+    check("logsumexp", x, floor=1.0)
+    # What cancels: a gradient and a sum over its row, whose terms were rounded themselves.
+    floor = np.abs(grad).max() + np.abs(grad.sum(axis=1)).max()
+    check("softmax_backward", grad, y, floor=floor * y.max())
+    check("log_softmax_backward", grad, log_y, floor=floor)
+    check("softmax_cross_entropy", x, labels)
+    check("accuracy", x, labels)
+    loss, gradient = ops.softmax_cross_entropy_with_grad(put(x), put(labels))
+    expected_loss, expected = ops.softmax_cross_entropy_with_grad(x, labels)
+    assert_ulp(np.asarray(loss), np.asarray(expected_loss, np.float64), 4)
+    assert_ulp(get(gradient), expected.astype(np.float64), 4, floor=np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("classes", [5, 40, 600])
+@pytest.mark.parametrize("value", [-np.inf, np.inf, np.nan])
+def test_a_special_logit_anywhere_in_a_row_is_as_on_the_cpu(classes: int, value: float) -> None:
+    x = logits(3, classes)
+    x[1, classes // 2] = x[2, 0] = x[2, -1] = value
+    for name in ("softmax", "log_softmax", "logsumexp"):
+        op = getattr(ops, name)
+        np.testing.assert_allclose(GPU.get(op(GPU.put(x))), op(x), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("classes", [5, 40, 600])
+def test_a_row_of_minus_infinity(classes: int) -> None:
+    x = np.full((2, classes), -np.inf, np.float32)
+    assert np.isnan(GPU.get(ops.softmax(GPU.put(x)))).all()
+    np.testing.assert_array_equal(GPU.get(ops.logsumexp(GPU.put(x))), [-np.inf, -np.inf])
+
+
+@pytest.mark.parametrize("classes", [600, 40])
+def test_parts_of_a_row_that_are_all_masked_add_nothing(classes: int) -> None:
+    x = np.full((1, classes), -np.inf, np.float32)
+    x[0, -3:] = [1.0, 2.0, 1.0]
+    for temperature in (1.0, 0.5):
+        y = GPU.get(ops.softmax(GPU.put(x), temperature=temperature))
+        np.testing.assert_allclose(y, ops.softmax(x, temperature=temperature), rtol=1e-6)
+
+
+def test_numpy_and_cupy_arrays_do_not_mix() -> None:
+    x, labels = logits(4, 3), np.zeros(4, np.int64)
+    with pytest.raises(TypeError, match="logits is a CuPy array and targets a NumPy array"):
+        ops.softmax_cross_entropy(GPU.put(x), labels)
+
+
+def test_after_a_bad_label_the_next_call_works() -> None:
+    x = GPU.put(logits(4, 3))
+    with pytest.raises(ValueError, match=r"labels must lie in \[0, 3\); found 7 at row 2"):
+        ops.softmax_cross_entropy(x, GPU.put(np.array([0, 1, 7, 2])))
+    assert np.isfinite(GPU.get(ops.softmax(x))).all()
+
+
+def test_results_live_where_the_arguments_do() -> None:
+    x = GPU.put(logits(4, 3))
+    for result in (ops.softmax(x), ops.relu(x), ops.one_hot(GPU.put(np.array([1, 0])), 3), ops.logsumexp(x)):
+        assert type(result) is GPU.xp.ndarray
+
+
+def test_training_takes_the_same_path_as_on_the_cpu() -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (40, 6), np.uint8)
+    labels = (pixels[:, 0] // 86).astype(np.int64)
+    data = Dataset("tiny", pixels[:24], labels[:24], pixels[24:], labels[24:], (2, 3), 255, 3, ("a", "b", "c"), "here")
+    config = TrainConfig(dataset="digits", hidden=(5,), activation="gelu", epochs=2, batch_size=10, lr=0.1)
+    ours, theirs = (list(Trainer(config, data, backend).fit()) for backend in (GPU.backend, get_backend("cpu")))
+    for mine, other in zip(ours, theirs, strict=True):
+        assert mine.train_loss == pytest.approx(other.train_loss, rel=1e-5)
+        assert mine.test_loss == pytest.approx(other.test_loss, rel=1e-5)
+        assert (mine.train_accuracy, mine.test_accuracy) == (other.train_accuracy, other.test_accuracy)
+
+
+@on_a_card
+def test_work_is_queued_on_the_current_stream() -> None:
+    x = GPU.put(logits(512, 4096))
+    stream = GPU.xp.cuda.Stream(non_blocking=True)
+    with stream:
+        y = x
+        for _ in range(20):
+            y = ops.softmax(y + x)
+    stream.synchronize()
+    z = x
+    for _ in range(20):
+        z = ops.softmax(z + x)
+    np.testing.assert_array_equal(GPU.get(y), GPU.get(z))
+
+
+@on_a_card
+@pytest.mark.skipif("GPU.xp.cuda.runtime.getDeviceCount() < 2", reason="needs two devices")
+def test_work_is_done_on_the_device_that_is_current() -> None:
+    x = logits(64, 100)
+    with GPU.xp.cuda.Device(1):
+        y = ops.softmax(GPU.put(x))
+        assert y.device.id == 1
+        assert_ulp(GPU.get(y), ops.softmax(x).astype(np.float64), 4)
+
+
+@on_a_card
+@pytest.mark.skipif("GPU.xp.cuda.runtime.getDeviceCount() < 2", reason="needs two devices")
+def test_an_array_on_another_device_is_refused() -> None:
+    with GPU.xp.cuda.Device(1):
+        x = GPU.put(logits(4, 3))
+    with pytest.raises(ValueError, match="arrays must be on the current device, 0; got one on device 1"):
+        ops.softmax(x)
+
+
+@on_a_card
+def test_an_error_leaves_no_memory_behind() -> None:
+    pool = GPU.xp.get_default_memory_pool()
+    x, labels = GPU.put(logits(64, 100)), GPU.put(np.full(64, 100))
+    before = pool.used_bytes()
+    for _ in range(3):
+        with pytest.raises(ValueError, match="labels must lie in"):
+            ops.softmax_cross_entropy_with_grad(x, labels)
+    assert pool.used_bytes() == before
