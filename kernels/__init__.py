@@ -23,7 +23,8 @@ disk.
 `CONTRACT` is what a backend's folder exports: the same names with the same arguments, over arrays of that backend,
 contiguous, already checked, outputs last. The two kernels of activations are built, once for each:
 ``activation_forward(activation)`` gives ``forward(x, parameters, out)``, ``activation_backward(activation)`` gives
-``backward(grad, saved, parameters, out)``.
+``backward(grad, saved, parameters, out)``. A kernel that returns a number returns Python's on the CPU; on a card it is
+an array without axes, left there, so that nothing waits for it. Only `first_outside` is waited for.
 """
 
 from __future__ import annotations

@@ -77,26 +77,26 @@ def _float_dtype(dtype: Any) -> Any:
     return dtype
 
 
-def count_correct(logits: Any, labels: Any, /) -> int:
+def count_correct(logits: Any, labels: Any, /, *, validate: bool = True) -> Any:
     """How many rows of logits, shape (N, C), have their largest entry at their label, shape (N,).
 
-    The first of equal entries counts as the largest; a row with NaN is not correct. Errors are those of
-    `accuracy`.
+    An int; of CuPy arrays an array without axes on their card. Rows, `validate` and errors are those of `accuracy`.
     """
     if are_ready(logits, labels):
-        check_labels(CPU, labels, logits.shape[1], given=labels)
-        return int(CPU.kernels.count_correct(logits, labels))
+        if validate:
+            check_labels(CPU, labels, logits.shape[1], given=labels)
+        return CPU.kernels.count_correct(logits, labels)
     backend = backend_of(logits=logits, labels=labels)
     logits = float_array(backend, logits, "logits")
     if logits.ndim != 2 or logits.shape[1] == 0:
         raise ValueError(f"logits must have shape (N, C) with at least one class; got shape {logits.shape}")
     given, labels = labels, label_array(backend, labels, "labels", len(logits))
-    check_labels(backend, labels, logits.shape[1], given=given)
-    correct: int = backend.kernels.count_correct(contiguous(backend, logits, compute_dtype(logits.dtype)), labels)
-    return correct
+    if validate:
+        check_labels(backend, labels, logits.shape[1], given=given)
+    return backend.kernels.count_correct(contiguous(backend, logits, compute_dtype(logits.dtype)), labels)
 
 
-def accuracy(logits: Any, labels: Any, /) -> float:
+def accuracy(logits: Any, labels: Any, /, *, validate: bool = True) -> Any:
     """The fraction of rows whose largest logit is at their label; 0 of no rows.
 
     Parameters
@@ -105,11 +105,14 @@ def accuracy(logits: Any, labels: Any, /) -> float:
         Shape (N, C), with C at least 1.
     labels : array_like of int
         Shape (N,), each in [0, C).
+    validate : bool, default True
+        Check the labels first. Without the check a row with a label outside the classes is not correct.
 
     Returns
     -------
     float
-        In [0, 1]. The first of equal logits counts as the largest; a row with NaN is not correct.
+        In [0, 1]; of CuPy arrays an array without axes on their card. The first of equal logits counts as the
+        largest; a row with NaN is not correct.
 
     Raises
     ------
@@ -124,12 +127,20 @@ def accuracy(logits: Any, labels: Any, /) -> float:
     >>> ops.accuracy([[2.0, 1.0], [0.0, 3.0]], [0, 0])
     0.5
     """
-    correct = count_correct(logits, labels)
+    correct = count_correct(logits, labels, validate=validate)
     return correct / max(len(labels), 1)
 
 
 def gather_scale(
-    x: Any, indices: Any, /, *, scale: float = 1.0, shift: float = 0.0, dtype: Any = None, out: Any = None
+    x: Any,
+    indices: Any,
+    /,
+    *,
+    scale: float = 1.0,
+    shift: float = 0.0,
+    validate: bool = True,
+    dtype: Any = None,
+    out: Any = None,
 ) -> Any:
     """x[indices] * scale + shift: rows of pixels, say, gathered into a float matrix in one pass.
 
@@ -141,6 +152,8 @@ def gather_scale(
         Shape (B,), each in [0, N).
     scale, shift : float
         Applied to each element.
+    validate : bool, default True
+        Check the indices first. Without the check an index outside the rows stands for the nearest.
     dtype : dtype, optional
         float32 or float64. By default that of `out`, else x's own if it is one of the two, else float64.
     out : ndarray, optional
@@ -174,7 +187,8 @@ def gather_scale(
     given, indices = indices, integer_array(backend, indices, "indices")
     if indices.ndim != 1:
         raise ValueError(f"indices must have shape (B,); got shape {indices.shape}")
-    check_labels(backend, indices, len(x), "indices", given=given)
+    if validate or len(x) == 0:
+        check_labels(backend, indices, len(x), "indices", given=given)
     if dtype is None:
         own = x.dtype.newbyteorder("=")
         dtype = out.dtype if is_array(backend, out) else own if own in KERNEL_DTYPES else FLOAT64

@@ -42,7 +42,8 @@ def softmax_cross_entropy(logits: Any, targets: Any, /, *, reduction: str = "mea
     Returns
     -------
     floating or ndarray
-        A number of the logits' dtype, or with "none" an array of shape (N,).
+        A number of the logits' dtype, of CuPy arrays an array without axes on their card; with "none" an array of
+        shape (N,).
 
     Raises
     ------
@@ -64,7 +65,7 @@ def softmax_cross_entropy(logits: Any, targets: Any, /, *, reduction: str = "mea
     """
     backend, logits, labels, dtype = _checked(logits, targets, reduction, validate)
     losses = _losses_buffer(backend, logits, reduction)
-    total = backend.kernels.softmax_cross_entropy_forward(logits, labels, losses) if len(logits) else 0.0
+    total: Any = backend.kernels.softmax_cross_entropy_forward(logits, labels, losses) if len(logits) else 0.0
     return _reduced(total, losses, dtype, reduction, len(logits))
 
 
@@ -105,7 +106,7 @@ def softmax_cross_entropy_with_grad(
     losses = _losses_buffer(backend, logits, reduction)
     rows = len(logits)
     scale = logits.dtype.type(1.0 / rows if reduction == "mean" and rows else 1.0)
-    total = 0.0
+    total: Any = 0.0
 
     def write(target: Any) -> None:
         nonlocal total
@@ -165,9 +166,11 @@ def _losses_buffer(backend: Backend, logits: Any, reduction: str) -> Any:
     return backend.xp.empty(len(logits) if reduction == "none" else 0, logits.dtype)
 
 
-def _reduced(total: float, losses: Any, dtype: Any, reduction: str, rows: int) -> Any:
+def _reduced(total: Any, losses: Any, dtype: Any, reduction: str, rows: int) -> Any:
     if reduction == "none":
         return losses if losses.dtype == dtype else convert(losses, dtype)
     loss = total / max(rows, 1) if reduction == "mean" else total
+    if not isinstance(loss, float):  # it stays on the card
+        return loss.astype(dtype)
     fits = abs(loss) < 6e4  # in float16 even; what overflows a dtype becomes infinity without a warning
     return dtype.type(loss) if fits else convert(np.float64(loss), dtype)

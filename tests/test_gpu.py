@@ -123,6 +123,37 @@ def test_training_takes_the_same_path_as_on_the_cpu() -> None:
         assert (mine.train_accuracy, mine.test_accuracy) == (other.train_accuracy, other.test_accuracy)
 
 
+def test_no_step_waits_for_the_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.random.default_rng(2).integers(0, 256, (20, 6), np.uint8)
+    labels = (pixels[:, 0] // 86).astype(np.int64)
+    data = Dataset("tiny", pixels, labels, pixels, labels, (2, 3), 255, 3, ("a", "b", "c"), "here")
+    trainer = Trainer(TrainConfig(dataset="digits", hidden=(5,), batch_size=8), data, GPU.backend)
+    order = trainer._shuffled(0)
+    with monkeypatch.context() as patch:
+        if config.ENABLE_CUDASIM:  # CuPy's own arrays cannot be patched
+            for name in ("get", "item", "tolist", "__float__", "__int__", "__bool__"):
+                patch.setattr(GPU.xp.ndarray, name, lambda *_: pytest.fail("waited for the card"))
+        for _ in range(trainer.batches):
+            trainer._train_batch(order)
+        assert type(trainer.progress.loss_sum) is type(trainer.progress.correct) is GPU.xp.ndarray
+    progress = trainer.read_progress()
+    assert type(progress.loss_sum) is float
+    assert 0 <= progress.correct <= 20
+
+
+def test_results_of_losses_stay_on_the_card() -> None:
+    x, labels = GPU.put(logits(4, 3)), GPU.put(np.array([0, 1, 2, 0]))
+    for result, dtype in (
+        (ops.softmax_cross_entropy(x, labels), np.float32),
+        (ops.softmax_cross_entropy_with_grad(x, labels, reduction="sum")[0], np.float32),
+        (ops.count_correct(x, labels), np.int64),
+        (ops.accuracy(x, labels), np.float64),
+    ):
+        assert type(result) is GPU.xp.ndarray
+        assert result.shape == ()
+        assert result.dtype == dtype
+
+
 @on_a_card
 def test_work_is_queued_on_the_current_stream() -> None:
     x = GPU.put(logits(512, 4096))

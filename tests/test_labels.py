@@ -131,7 +131,23 @@ def test_bad_arguments_of_accuracy_raise(logits: Any, labels: Any, error: type[E
         assert str(raised.value) == message
 
 
+@pytest.mark.parametrize("classes", [3, 40])  # a tile of rows, and rows one by one
+def test_without_validation_a_label_outside_the_classes_is_not_correct(backend: Arrays, classes: int) -> None:
+    logits, labels = backend.put(np.zeros((4, classes))), backend.put([0, -1, classes, 2**40])
+    assert ops.count_correct(logits, labels, validate=False) == 1
+    assert ops.accuracy(logits, labels, validate=False) == 0.25
+
+
 # ---- gather_scale
+
+
+def test_without_validation_an_index_outside_the_rows_stands_for_the_nearest(backend: Arrays) -> None:
+    x = backend.put(np.array([[1, 2], [3, 4], [5, 6]]), np.uint8)
+    indices = backend.put([0, -7, 3, 2**40])
+    found = backend.get(ops.gather_scale(x, indices, validate=False))
+    np.testing.assert_array_equal(found, [[1, 2], [1, 2], [5, 6], [5, 6]])
+    with pytest.raises(ValueError, match=r"indices must lie in \[0, 0\)"):
+        ops.gather_scale(x[:0], indices, validate=False)
 
 
 # Pixels to both dtypes, integers and booleans to one, floats to their own.

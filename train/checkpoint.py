@@ -124,7 +124,7 @@ def save_checkpoint(path: Path, trainer: Trainer) -> None:
         "format": FORMAT,
         "softgrad": softgrad.__version__,
         "config": trainer.config.to_json(),
-        "progress": asdict(trainer.progress),
+        "progress": asdict(trainer.read_progress()),
         "inputs": asdict(trainer.inputs),
         "image_shape": list(dataset.image_shape),
         "max_value": dataset.max_value,

@@ -77,7 +77,7 @@ class Evaluator:
             ops.gather_scale(self._images, chosen, scale=self._inputs.scale, shift=self._inputs.shift, out=batch.inputs)
             logits = self._model.forward(batch)
             loss_sum += float(ops.softmax_cross_entropy(logits, labels, reduction="sum"))
-            correct += ops.count_correct(logits, labels)
+            correct += int(ops.count_correct(logits, labels))
             _count_pairs(confusion, labels, logits.argmax(axis=1))
         rows = max(len(self._order), 1)
         return Evaluation(loss_sum / rows, correct / rows, confusion)

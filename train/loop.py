@@ -57,10 +57,10 @@ class Progress:
     """Finished epochs."""
     batch: int = 0
     """Finished batches of the epoch under way."""
-    loss_sum: float = 0.0
-    """Over the images of those batches."""
-    correct: int = 0
-    """Images classified rightly in those batches."""
+    loss_sum: Any = 0.0
+    """Over the images of those batches; while a card trains, an array there."""
+    correct: Any = 0
+    """Images classified rightly in those batches, likewise."""
     seconds: float = 0.0
     """Time spent on those batches."""
     best_accuracy: float = -1.0
@@ -125,6 +125,14 @@ class Trainer:
         """Images of the epoch under way that have been learned from."""
         return min(self.progress.batch * self.config.batch_size, len(self._labels))
 
+    def read_progress(self) -> Progress:
+        """`progress` with all its numbers on the host, for which a card must have done what it was given."""
+        started = time.perf_counter()
+        progress = self.progress
+        progress.loss_sum, progress.correct = float(progress.loss_sum), int(progress.correct)
+        progress.seconds += time.perf_counter() - started
+        return progress
+
     def fit(
         self, on_batch: Callable[[Trainer], None] | None = None, stop: Callable[[], bool] | None = None
     ) -> Iterator[EpochRecord]:
@@ -163,16 +171,19 @@ class Trainer:
         chosen = order[first : first + self.config.batch_size]
         batch = self._batch if len(chosen) == self.config.batch_size else self._last_batch
 
-        ops.gather_scale(self._images, chosen, scale=self.inputs.scale, shift=self.inputs.shift, out=batch.inputs)
+        # Nothing is validated, since the data set was when it was loaded: of a card it would have to be waited for.
+        scale, shift = self.inputs.scale, self.inputs.shift
+        ops.gather_scale(self._images, chosen, scale=scale, shift=shift, validate=False, out=batch.inputs)
         self._labels.take(chosen, out=batch.labels, **self._take)
         logits = model.forward(batch)
-        correct = ops.count_correct(logits, batch.labels)
-        loss, grad = ops.softmax_cross_entropy_with_grad(logits, batch.labels, out=logits)
+        correct = ops.count_correct(logits, batch.labels, validate=False)
+        loss, grad = ops.softmax_cross_entropy_with_grad(logits, batch.labels, validate=False, out=logits)
         model.backward(batch, grad)
         self.optimizer.step(self._learning_rate(self.step))
 
-        progress.loss_sum += float(loss) * len(chosen)
-        progress.correct += correct
+        # On a card these are arrays there, and no step waits for another.
+        progress.loss_sum = progress.loss_sum + loss * np.float64(len(chosen))
+        progress.correct = progress.correct + correct
         progress.batch += 1
         progress.seconds += time.perf_counter() - started
 
@@ -180,7 +191,7 @@ class Trainer:
         return learning_rate(self.config.schedule, self.config.lr, step, self.config.epochs * self.batches)
 
     def _finish_epoch(self) -> EpochRecord:
-        progress, rows = self.progress, len(self._labels)
+        progress, rows = self.read_progress(), len(self._labels)
         if not math.isfinite(progress.loss_sum):
             raise DivergedError(
                 f"training diverged in epoch {progress.epoch + 1}: the loss is {progress.loss_sum}; "

@@ -156,7 +156,7 @@ class ScreenReporter(QuietReporter):
                 if time.monotonic() - last_drawn < REDRAW:
                     return
                 last_drawn = time.monotonic()
-                progress, rows = trainer.progress, trainer.rows_seen
+                progress, rows = trainer.read_progress(), trainer.rows_seen
                 bar.update(
                     task, completed=trainer.step, epoch=progress.epoch + 1, loss=progress.loss_sum / rows,
                     accuracy=progress.correct / rows, speed=rows / progress.seconds,

@@ -8,8 +8,9 @@ from softgrad.kernels.formulas.primitives import const, fma
 
 def _gather_rows(start, stop, x, indices, scale, shift, out):
     scale, shift = out.dtype.type(scale), out.dtype.type(shift)
+    last = x.shape[0] - 1
     for r in range(start, stop):
-        source, target = x[indices[r]], out[r]
+        source, target = x[max(0, min(indices[r], last))], out[r]
         for j in range(target.size):
             target[j] = fma(const(scale, source[j]), scale, shift)
 
@@ -18,5 +19,5 @@ _gather = over_range(_gather_rows)
 
 
 def gather_scale(x, indices, scale, shift, out):
-    """out[r] = x[indices[r]] * scale + shift; the indices must have been checked."""
+    """out[r] = x[indices[r]] * scale + shift; for an index outside the rows the nearest is taken."""
     _gather(out.shape[0], out.nbytes, x, indices, scale, shift, out)

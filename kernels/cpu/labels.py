@@ -66,7 +66,8 @@ def _correct_rows(start, stop, scratch, logits, labels):
         return correct
     flat = logits.reshape(-1)
     for r in range(start, stop):
-        correct += _row_correct(flat, r * classes, r * classes + labels[r], (r + 1) * classes)
+        if 0 <= labels[r] < classes:
+            correct += _row_correct(flat, r * classes, r * classes + labels[r], (r + 1) * classes)
     return correct
 
 
@@ -74,7 +75,10 @@ _correct = sum_over_blocks(_correct_rows)
 
 
 def count_correct(logits, labels):
-    """How many rows have their largest logit, the first of equals, at their label; a row with NaN does not."""
+    """How many rows have their largest logit, the first of equals, at their label.
+
+    A row with NaN does not, nor one with a label outside the classes.
+    """
     return int(_correct(logits.shape[0], logits.nbytes, logits, labels))
 
 

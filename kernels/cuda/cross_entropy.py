@@ -123,7 +123,7 @@ def _wide_losses(plan: Plan, logits: Any, labels: Any, losses: Any) -> tuple[Any
 
 
 def softmax_cross_entropy_forward(logits, labels, losses):
-    """The sum of the rows' losses in float64, and each in `losses` unless that has size 0.
+    """The sum of the rows' losses in float64, left on the card, and each in `losses` unless that has size 0.
 
     A label outside the classes gives NaN for its row; nothing is read or written out of bounds.
     """
@@ -133,7 +133,7 @@ def softmax_cross_entropy_forward(logits, labels, losses):
         launch_rows(plan, _loss, logits, 1.0, labels=labels, results=losses)
     else:
         _wide_losses(plan, logits, labels, losses)
-    return float(sum_of(losses))
+    return sum_of(losses)
 
 
 def softmax_cross_entropy_with_grad(logits, labels, scale, losses, grad):
@@ -146,4 +146,4 @@ def softmax_cross_entropy_with_grad(logits, labels, scale, losses, grad):
         largests, rests = _wide_losses(plan, logits, labels, losses)
         numbers = np.int32(logits.shape[1]), logits.dtype.type(scale)
         _wide_gradient(plan).launch(largests.shape, plan.threads, logits, labels, largests, rests, grad, *numbers)
-    return float(sum_of(losses))
+    return sum_of(losses)

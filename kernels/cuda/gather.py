@@ -9,20 +9,22 @@ from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for
 from softgrad.kernels.formulas.primitives import const, fma
 
 
-def _gather_element(x, indices, out, columns, scale, shift):
+def _gather_element(x, indices, out, last, columns, scale, shift):
     row = int64(cuda.blockIdx.x)
     j = cuda.blockIdx.y * cuda.blockDim.x + cuda.threadIdx.x
     if j < columns:
-        out[row * columns + j] = fma(const(scale, x[indices[row] * columns + j]), scale, shift)
+        index = max(int64(0), min(indices[row], last))
+        out[row * columns + j] = fma(const(scale, x[index * columns + j]), scale, shift)
 
 
 _gather = Kernel(_gather_element)
 
 
 def gather_scale(x, indices, scale, shift, out):
-    """out[r] = x[indices[r]] * scale + shift; the indices must have been checked."""
+    """out[r] = x[indices[r]] * scale + shift; for an index outside the rows the nearest is taken."""
     if out.size:
         rows, columns = out.shape
         number = out.dtype.type
         blocks = (rows, blocks_for(columns, THREADS))
-        _gather.launch(blocks, THREADS, x, indices, out, np.int32(columns), number(scale), number(shift))
+        numbers = np.int64(len(x) - 1), np.int32(columns), number(scale), number(shift)
+        _gather.launch(blocks, THREADS, x, indices, out, *numbers)

@@ -32,7 +32,7 @@ def _first_outside() -> Kernel:
 
 
 def first_outside(indices, bound):
-    """The position of the first index that does not lie in [0, bound), or -1."""
+    """The position of the first index that does not lie in [0, bound), or -1; waits for the card."""
     if indices.size == 0:
         return -1
     result = empty((1,), np.int64)
@@ -50,12 +50,14 @@ def _row_correct() -> Kernel:
         row = int64(cuda.blockIdx.x) * cuda.blockDim.y + cuda.threadIdx.y
         if row < rows:
             first, label = row * classes, labels[row]
-            label_logit = logits[first + label]
-            wrong = 0
-            for j in range(cuda.threadIdx.x, classes, WARP):
-                x = logits[first + j]
-                if not (x < label_logit if j < label else x <= label_logit):
-                    wrong += 1
+            wrong = 1
+            if 0 <= label < classes:
+                label_logit = logits[first + label]
+                wrong = 0
+                for j in range(cuda.threadIdx.x, classes, WARP):
+                    x = logits[first + j]
+                    if not (x < label_logit if j < label else x <= label_logit):
+                        wrong += 1
             wrong = count(wrong)
             if cuda.threadIdx.x == 0:
                 correct[row] = 1 if wrong == 0 else 0
@@ -64,16 +66,17 @@ def _row_correct() -> Kernel:
 
 
 def count_correct(logits, labels):
-    """How many rows have their largest logit, the first of equals, at their label; a row with NaN does not."""
+    """How many rows have their largest logit, the first of equals, at their label; the number stays on the card.
+
+    A row with NaN does not, nor one with a label outside the classes.
+    """
     rows, classes = logits.shape
-    if rows == 0:
-        return 0
     correct = empty((rows,), np.int32)
     threads = (WARP, THREADS // WARP)
-    _row_correct().launch(
-        blocks_for(rows, threads[1]), threads, logits, labels, correct, np.int64(rows), np.int32(classes)
-    )
-    return int(sum_of(correct))
+    if rows:
+        sizes = np.int64(rows), np.int32(classes)
+        _row_correct().launch(blocks_for(rows, threads[1]), threads, logits, labels, correct, *sizes)
+    return sum_of(correct, np.int64)
 
 
 @cache

@@ -15,6 +15,7 @@ from softgrad.kernels.formulas.logsumexp import two_sum
 
 @cache
 def _sum() -> Kernel:
+    """The kernel of a sum in float64, rounded to the dtype of the result."""
     team_sum = team_of(THREADS, float64).sum
 
     def kernel(x, result, size, zero):
@@ -28,8 +29,8 @@ def _sum() -> Kernel:
     return Kernel(kernel, "sum")
 
 
-def sum_of(x: Any) -> Any:
-    """The sum of an array's elements in float64, as an array of one number."""
-    result = empty((1,), np.float64)
+def sum_of(x: Any, dtype: Any = np.float64) -> Any:
+    """The sum of an array's elements, added in float64, as an array of that dtype without axes, left on the card."""
+    result = empty((), dtype)
     _sum().launch(1, THREADS, x, result, np.int64(x.size), np.float64(0))
-    return result[0]
+    return result
