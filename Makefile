@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 COMPILER := $(VENV)/.compiler
 
-.PHONY: help train test test-simd test-gpu-simulated test-gpu-compiled lint types format wheel bench bench-epoch coefficients ulp digits clean
+.PHONY: help train test test-simd test-gpu-simulated test-gpu-compiled gpu-check lint types format wheel bench bench-epoch coefficients ulp digits clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
@@ -43,6 +43,10 @@ $(COMPILER): $(INSTALLED)
 
 test-gpu-compiled: $(COMPILER)  ## Compile every GPU kernel for three architectures, and look at the machine code.
 	$(BIN)/python -m pytest --numprocesses=auto -rP tests/test_cuda_compile.py
+
+gpu-check: $(INSTALLED)  ## On a card: the tests marked gpu, then how quick the kernels are, into benchmarks/results.
+	$(BIN)/python -m pytest -m gpu tests
+	$(BIN)/python benchmarks/gpu.py --output benchmarks/results
 
 lint: $(INSTALLED)  ## Check style and formatting.
 	$(BIN)/ruff check .

@@ -11,17 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import compiler
 import numpy as np
 import pytest
-from numba.core import config
-
-pytest.importorskip("cuda.bindings.nvjitlink", reason="compiling for a card needs numba-cuda[cu12] or numba-cuda[cu13]")
-if config.ENABLE_CUDASIM:
-    pytest.skip("the simulator compiles nothing", allow_module_level=True)
 
 from softgrad.kernels import cuda
 from softgrad.kernels.cuda import cross_entropy, labels, launch, memory, sums, wide
 from softgrad.kernels.formulas.activation_table import ACTIVATIONS
+
+compiler.needed()
 
 ARCHITECTURES = [(8, 0), (9, 0), (10, 0)]
 
