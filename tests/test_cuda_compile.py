@@ -15,7 +15,7 @@ import compiler
 import numpy as np
 import pytest
 
-from softgrad.kernels import cuda
+from softgrad.kernels import cache, cuda
 from softgrad.kernels.cuda import cross_entropy, labels, launch, memory, sums, wide
 from softgrad.kernels.formulas.activation_table import ACTIVATIONS
 
@@ -112,6 +112,12 @@ def launch_everything(dtype: np.dtype) -> None:
         cuda.sgd_momentum_update(x, x, x, 0.1, 0.9, nesterov, 0.0)
     for source in (np.uint8, dtype):
         cuda.gather_scale(Stand((100, 784), source), index, 1.0, 0.0, Stand((64, 784), dtype))
+
+
+def test_every_kernel_has_a_place_of_its_own_in_the_cache(kernels: dict[str, Compiled]) -> None:
+    places = {cache.entry_path(one.kernel.function, one.signature) for one in kernels.values()}
+    assert None not in places
+    assert len(places) == len({(one.kernel.function.__qualname__, str(one.signature)) for one in kernels.values()})
 
 
 # The kernels are shared out among so many tests, which pytest-xdist shares out among processes.

@@ -26,5 +26,5 @@ def gather_scale(x, indices, scale, shift, out):
         rows, columns = out.shape
         number = out.dtype.type
         blocks = (rows, blocks_for(columns, THREADS))
-        numbers = np.int64(len(x) - 1), np.int32(columns), number(scale), number(shift)
+        numbers = np.int64(x.shape[0] - 1), np.int32(columns), number(scale), number(shift)
         _gather.launch(blocks, THREADS, x, indices, out, *numbers)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -36,6 +37,8 @@ SIMULATED = bool(config.ENABLE_CUDASIM)
 THREADS = 256
 
 Function = Callable[..., Any]
+
+_compiling = threading.Lock()
 
 
 def device(function: Function) -> Function:
@@ -140,12 +143,13 @@ def _device_of(capability: tuple[int, int]) -> Iterator[None]:
     """Answer numba-cuda, which asks the current device for its architecture wherever a kernel calls a function."""
     from numba.cuda import dispatcher
 
-    ask = dispatcher.get_current_device
-    dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)
-    try:
-        yield
-    finally:
-        dispatcher.get_current_device = ask
+    with _compiling:
+        ask = dispatcher.get_current_device
+        dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)
+        try:
+            yield
+        finally:
+            dispatcher.get_current_device = ask
 
 
 def link(ptx: str, capability: tuple[int, int]) -> tuple[bytes, str]:
