@@ -82,7 +82,7 @@ def test_accuracy(backend: Arrays, shape: tuple[int, int], dtype: type) -> None:
     rng = np.random.default_rng(1)
     logits = rng.integers(-20, 20, shape).astype(dtype)  # with ties, of which the first counts
     labels = np.where(rng.random(shape[0]) < 0.5, logits.argmax(axis=1), rng.integers(0, shape[1], shape[0]))
-    found = ops.accuracy(backend.put(logits), backend.put(labels))
+    found = float(ops.accuracy(backend.put(logits), backend.put(labels)))
     assert found == reference.accuracy(logits, labels)
     assert ops.count_correct(backend.put(logits), backend.put(labels)) == round(found * shape[0])
 

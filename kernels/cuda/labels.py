@@ -7,28 +7,26 @@ from functools import cache
 import numpy as np
 from numba import cuda, int32, int64
 
+from softgrad.kernels.cuda import sums
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for, empty
 from softgrad.kernels.cuda.reductions import WARP, team_of
-from softgrad.kernels.cuda.sums import sum_of
 
 
 @cache
 def _first_outside() -> Kernel:
+    """The kernel of the first position, by one block; the size if there is none."""
+    team_max = team_of(sums.THREADS, int64).max
+
     def kernel(indices, bound, size, result):
-        firsts = cuda.shared.array(THREADS, int64)
-        thread = cuda.threadIdx.x
         first = size
-        for i in range(thread, size, THREADS):
+        for i in range(cuda.threadIdx.x, size, cuda.blockDim.x):
             if first == size and not 0 <= indices[i] < bound:
                 first = int64(i)
-        firsts[thread] = first
-        cuda.syncthreads()
-        if thread == 0:
-            for t in range(1, THREADS):
-                first = min(first, firsts[t])
+        first = -team_max(-first)
+        if cuda.threadIdx.x == 0:
             result[0] = first
 
-    return Kernel(kernel, "first_outside")
+    return Kernel(kernel, "first_outside", threads=sums.THREADS)
 
 
 def first_outside(indices, bound):
@@ -36,7 +34,7 @@ def first_outside(indices, bound):
     if indices.size == 0:
         return -1
     result = empty((1,), np.int64)
-    _first_outside().launch(1, THREADS, indices, np.int64(bound), np.int64(indices.size), result)
+    _first_outside().launch(1, sums.THREADS, indices, np.int64(bound), np.int64(indices.size), result)
     first = int(result[0])
     return -1 if first == indices.size else first
 
@@ -76,7 +74,7 @@ def count_correct(logits, labels):
     if rows:
         sizes = np.int64(rows), np.int32(classes)
         _row_correct().launch(blocks_for(rows, threads[1]), threads, logits, labels, correct, *sizes)
-    return sum_of(correct, np.int64)
+    return sums.sum_of(correct, np.int64)
 
 
 @cache

@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 from numba import cuda, float64
 
-from softgrad.kernels.cuda.launch import THREADS, Kernel, empty
+from softgrad.kernels.cuda.launch import Kernel, empty
 from softgrad.kernels.cuda.reductions import team_of
 from softgrad.kernels.formulas.logsumexp import two_sum
+
+# As many as a block can have, since there is but one.
+THREADS = 1024
 
 
 @cache
@@ -26,7 +29,7 @@ def _sum() -> Kernel:
         if cuda.threadIdx.x == 0:
             result[0] = total + carry
 
-    return Kernel(kernel, "sum")
+    return Kernel(kernel, "sum", threads=THREADS)
 
 
 def sum_of(x: Any, dtype: Any = np.float64) -> Any:
