@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from softgrad import ops
-from softgrad.ops.backend import Backend
+from softgrad.ops.backend import CPU, Backend
+from softgrad.ops.losses import check_labels
 from softgrad.train.config import TrainConfig
 from softgrad.train.datasets import Dataset
 from softgrad.train.errors import DivergedError
@@ -82,7 +83,7 @@ class Trainer:
     Raises
     ------
     ValueError
-        If the batch is larger than the training set.
+        If the batch is larger than the training set, or a training label is outside the classes.
     """
 
     def __init__(self, config: TrainConfig, dataset: Dataset, backend: Backend) -> None:
@@ -92,6 +93,7 @@ class Trainer:
                 f"batch_size must be at most {rows}, the number of training images of {dataset.name}; "
                 f"got {config.batch_size}"
             )
+        check_labels(CPU, dataset.train_labels, dataset.classes, given=dataset.train_labels)
         self.config = config
         self.dataset = dataset
         self.progress = Progress()
@@ -171,7 +173,7 @@ class Trainer:
         chosen = order[first : first + self.config.batch_size]
         batch = self._batch if len(chosen) == self.config.batch_size else self._last_batch
 
-        # Nothing is validated, since the data set was when it was loaded: of a card it would have to be waited for.
+        # Nothing is validated here: the labels have been, and for an answer of a card one would have to wait.
         scale, shift = self.inputs.scale, self.inputs.shift
         ops.gather_scale(self._images, chosen, scale=scale, shift=shift, validate=False, out=batch.inputs)
         self._labels.take(chosen, out=batch.labels, **self._take)
