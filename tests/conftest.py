@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import hypothesis
@@ -22,6 +23,8 @@ from softgrad.kernels.cpu import threads
 from softgrad.ops.backend import BackendUnavailableError, get_backend
 
 collect_ignore = ["simulator"]
+if find_spec("numba_cuda") is None:  # there is none for macOS
+    collect_ignore += ["test_cuda_compile.py", "test_cuda_launch.py"]
 
 # No deadline: a first example may compile a kernel. On a build server the same examples each time.
 hypothesis.settings.register_profile("softgrad", deadline=None, max_examples=60, derandomize="CI" in os.environ)
