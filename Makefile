@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 COMPILER := $(VENV)/.compiler
+GPU_PYTHON ?= $(BIN)/python
 
 .PHONY: help train test test-simd test-gpu-simulated test-gpu-compiled gpu-check lint types format wheel bench bench-epoch coefficients ulp digits clean
 
@@ -44,9 +45,9 @@ $(COMPILER): $(INSTALLED)
 test-gpu-compiled: $(COMPILER)  ## Compile every GPU kernel for three architectures, and look at the machine code.
 	$(BIN)/python -m pytest --numprocesses=auto -rP tests/test_cuda_compile.py
 
-gpu-check: $(INSTALLED)  ## On a card: the tests marked gpu, then how quick the kernels are, into benchmarks/results.
-	$(BIN)/python -m pytest -m gpu tests
-	$(BIN)/python benchmarks/gpu.py --output benchmarks/results
+gpu-check:  ## On a card: the tests marked gpu, then a benchmark. GPU_PYTHON=... has softgrad[cuda13,test], or cuda12.
+	$(GPU_PYTHON) -m pytest -m gpu tests
+	$(GPU_PYTHON) benchmarks/gpu.py --output benchmarks/results
 
 lint: $(INSTALLED)  ## Check style and formatting.
 	$(BIN)/ruff check .
