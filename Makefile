@@ -10,7 +10,7 @@ GPU_PYTHON ?= $(BIN)/python
 .PHONY: help train test test-simd test-gpu-simulated test-gpu-compiled gpu-check lint types format wheel bench bench-epoch coefficients ulp digits clean
 
 help:  ## Show this list.
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 20
 
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
