@@ -22,6 +22,7 @@ import click
 import numpy as np
 
 from softgrad import ops
+from softgrad.bench.peers.peer import as_tuple
 from softgrad.ops.backend import get_backend
 from softgrad.train import TrainConfig, Trainer, load_dataset
 from softgrad.train.errors import DatasetError
@@ -133,9 +134,8 @@ def contenders_of(xp: Any, operation: str, arguments: tuple[Any, ...]) -> Iterat
 
 def agrees(result: Any, expected: Any, dtype: str) -> bool:
     """Is it our result, to rounding?"""
-    results, expecteds = (value if isinstance(value, tuple) else (value,) for value in (result, expected))
     tolerance = TOLERANCE[dtype]
-    for one, other in zip(results, expecteds, strict=True):
+    for one, other in zip(as_tuple(result), as_tuple(expected), strict=True):
         found = one.cpu().numpy() if hasattr(one, "cpu") else one.get()
         limit = tolerance * float(abs(other).max())
         if not np.allclose(found, other.get(), rtol=tolerance, atol=limit):
@@ -171,11 +171,6 @@ def copy_rate(xp: Any, elements: int) -> float:
     return 2 * source.nbytes / seconds / 1e9
 
 
-def nbytes(value: Any) -> int:
-    """Of an array, or of all in a tuple."""
-    return sum(map(nbytes, value)) if isinstance(value, tuple) else int(value.nbytes)
-
-
 def measure(xp: Any, operation: str, shape: tuple[int, ...], dtype: str, rate: float) -> Cell:
     """Compare and time one cell."""
     arguments = arguments_of(xp, operation, shape, dtype)
@@ -194,7 +189,8 @@ def measure(xp: Any, operation: str, shape: tuple[int, ...], dtype: str, rate: f
             continue
         calls[name] = call
     seconds = medians(xp, calls)
-    speed = (nbytes(arguments) + nbytes(expected)) / seconds["softgrad"] / 1e9
+    traffic = sum(array.nbytes for array in (*arguments, *as_tuple(expected)))
+    speed = traffic / seconds["softgrad"] / 1e9
     ratios = {name: seconds[name] / seconds["softgrad"] for name in calls if name != "softgrad"}
     return Cell(operation, shape, dtype, speed, speed / rate, ratios)
 

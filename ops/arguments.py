@@ -54,11 +54,6 @@ def is_ready_index(array: Any, shape: tuple[int, ...]) -> bool:
     return type(array) is np.ndarray and array.dtype == INT64 and array.shape == shape and array.flags.carray
 
 
-def alike(a: Any, b: Any) -> bool:
-    """Have the two arrays the same shape and dtype?"""
-    return a.shape == b.shape and a.dtype == b.dtype  # type: ignore[no-any-return]
-
-
 def apart(out: Any, array: Any) -> bool:
     """Are the two the same array, or arrays with no memory in common?"""
     return out is array or (out.base is None and array.base is None) or not np.may_share_memory(out, array)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from softgrad.ops.arguments import (
-    alike,
     check_dtype,
     check_shape,
     compute_dtype,
+    fits,
     float_array,
     into,
     is_ready,
@@ -64,8 +64,8 @@ def _forward(cpu_kernel: Kernel, x: Any, axis: Axis, temperature: Any, out: Any)
 
 
 def _backward(cpu_kernel: Kernel, grad: Any, y: Any, axis: Axis, temperature: Any, out: Any) -> Any:
-    if axis is LAST and temperature is ONE and is_ready(grad) and is_ready(y) and grad.ndim == 2:
-        target = ready_out(out, grad, y) if alike(grad, y) else None
+    if axis is LAST and temperature is ONE and is_ready(grad) and fits(y, grad) and grad.ndim == 2:
+        target = ready_out(out, grad, y)
         if target is not None:
             cpu_kernel(grad, y, temperature, target)
             return target

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from softgrad.ops.arguments import (
-    alike,
     apart,
     check_dtype,
     check_number,
@@ -14,6 +13,7 @@ from softgrad.ops.arguments import (
     check_shape,
     compute_dtype,
     contiguous,
+    fits,
     float_array,
     into,
     is_array,
@@ -75,7 +75,7 @@ def sgd_update(
     >>> param
     array([0.9, 1.9])
     """
-    ready = is_ready(param) and is_ready(grad) and alike(param, grad) and apart(param, grad)
+    ready = is_ready(param) and fits(grad, param) and apart(param, grad)
     backend = CPU if ready and velocity is None else backend_of(param=param, grad=grad, velocity=velocity)
     if not ready:
         _check_state(backend, param, "param")
