@@ -59,7 +59,7 @@ def card(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Card:
 
 
 def relu_kernel() -> launch.Kernel:
-    kernel = unary.__wrapped__(relu, 0, 4)
+    kernel = unary.__wrapped__(relu, 0, 4, "f")
     assert isinstance(kernel, launch.Kernel)
     return kernel
 

@@ -35,6 +35,11 @@ from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
 Formula = Callable[..., Any]
 
 
+@register_jitable
+def _first_of_column(column, classes, inner):
+    return column // inner * classes * inner + column % inner
+
+
 def _exponentials_of(shift: Formula) -> Formula:
     """Build ``exponentials(x, first, classes, inner, temperature) -> (largest, rest)`` of a column."""
 
@@ -63,7 +68,7 @@ def _normalised(shift: Formula, keep: str, of_rest: Formula, normalise: Formula)
     def kernel(x, out, columns, classes, inner, temperature):
         column = thread_of_grid()
         if column < columns:
-            first = column // inner * classes * inner + column % inner
+            first = _first_of_column(column, classes, inner)
             largest, rest = exponentials(x, first, classes, inner, temperature)
             norm = of_rest(rest)
             for j in range(classes):
@@ -80,7 +85,7 @@ def _logsumexp() -> Kernel:
     def kernel(x, out, columns, classes, inner, one):
         column = thread_of_grid()
         if column < columns:
-            first = column // inner * classes * inner + column % inner
+            first = _first_of_column(column, classes, inner)
             largest, rest = exponentials(x, first, classes, inner, one)
             out[column] = largest + log_sum(rest)
 
@@ -92,7 +97,7 @@ def _gradient(term: Formula, gradient: Formula) -> Kernel:
     def kernel(grad, y, out, columns, classes, inner, temperature):
         column = thread_of_grid()
         if column < columns:
-            first = column // inner * classes * inner + column % inner
+            first = _first_of_column(column, classes, inner)
             zero = const(temperature, 0.0)
             total, carry = zero, zero
             for j in range(classes):

@@ -11,9 +11,9 @@ import numpy as np
 from numba import cuda, int64
 from numba.extending import register_jitable
 
-from softgrad.kernels.cuda.launch import Kernel, empty
+from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for, empty
+from softgrad.kernels.cuda.memory import NUMBER, thread_of_grid
 from softgrad.kernels.cuda.rows import (
-    NUMBER,
     Plan,
     Work,
     column_of,
@@ -24,7 +24,7 @@ from softgrad.kernels.cuda.rows import (
     writer_of,
 )
 from softgrad.kernels.cuda.sums import sum_of
-from softgrad.kernels.cuda.wide import merged_of, part_sums
+from softgrad.kernels.cuda.wide import merged_of, part_of_row, part_sums
 from softgrad.kernels.formulas.logsumexp import plain_shift
 from softgrad.kernels.formulas.losses import cross_entropy, cross_entropy_label_gradient
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
@@ -76,7 +76,7 @@ def _wide_loss() -> Kernel:
     merged = merged_of(plain_shift)
 
     def kernel(logits, labels, largests, rests, losses, rows, classes, parts, one):
-        row = int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+        row = thread_of_grid()
         if row < rows:
             label, label_logit = labels[row], const(one, math.nan)
             if 0 <= label < classes:
@@ -94,10 +94,9 @@ def _wide_gradient(plan: Plan) -> Kernel:
 
     def kernel(logits, labels, largests, rests, grad, classes, scale):
         values = cuda.local.array(items, number_type)
-        row, part, parts = int64(cuda.blockIdx.x), cuda.blockIdx.y, cuda.gridDim.y
+        row, begin, first, count = part_of_row(classes, width)
+        parts = cuda.gridDim.y
         largest, rest = merged(largests, rests, row * parts, parts, scale)
-        begin = part * width
-        first, count = row * classes + begin, classes - begin
         read(logits, first, count, cuda.threadIdx.x, values, const(scale, -math.inf))
         for k in range(items):
             values[k] = exp_nonpositive(values[k] - largest)
@@ -118,7 +117,7 @@ def _wide_losses(plan: Plan, logits: Any, labels: Any, losses: Any) -> tuple[Any
     rows, classes = logits.shape
     largests, rests = part_sums(plan, plain_shift, logits, 1.0)
     numbers = np.int64(rows), np.int32(classes), np.int32(largests.shape[1]), logits.dtype.type(1)
-    _wide_loss().launch(-(-rows // 128), 128, logits, labels, largests, rests, losses, *numbers)
+    _wide_loss().launch(blocks_for(rows, THREADS), THREADS, logits, labels, largests, rests, losses, *numbers)
     return largests, rests
 
 
@@ -130,7 +129,7 @@ def softmax_cross_entropy_forward(logits, labels, losses):
     losses = _row_losses(logits, losses)
     plan = plan_for(logits.shape[1], logits)
     if logits.shape[1] <= plan.width:
-        launch_rows(plan, _loss, logits, 1.0, labels=labels, results=losses)
+        launch_rows(plan, _loss, (), logits, 1.0, labels=labels, results=losses)
     else:
         _wide_losses(plan, logits, labels, losses)
     return sum_of(losses)
@@ -141,7 +140,7 @@ def softmax_cross_entropy_with_grad(logits, labels, scale, losses, grad):
     losses = _row_losses(logits, losses)
     plan = plan_for(logits.shape[1], logits, grad)
     if logits.shape[1] <= plan.width:
-        launch_rows(plan, _loss_and_gradient, logits, scale, labels=labels, out=grad, results=losses)
+        launch_rows(plan, _loss_and_gradient, (), logits, scale, labels=labels, out=grad, results=losses)
     else:
         largests, rests = _wide_losses(plan, logits, labels, losses)
         numbers = np.int32(logits.shape[1]), logits.dtype.type(scale)

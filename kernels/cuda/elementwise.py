@@ -7,10 +7,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from numba import cuda
 from numba.extending import register_jitable
 
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for
-from softgrad.kernels.cuda.memory import LOAD, STORE, lanes_for, thread_of_grid
+from softgrad.kernels.cuda.memory import LOAD, NUMBER, PACK, STORE, UNPACK, lanes_for, thread_of_grid
 
 # A formula of `arrays` elements and so many numbers, as a function of the elements and always two numbers.
 Function = Callable[..., Any]
@@ -38,40 +39,54 @@ def with_two_numbers(formula: Function, arrays: int, numbers: int) -> Function:
     return register_jitable(of_elements)
 
 
+def two_numbers(dtype: Any, numbers: tuple[float, ...]) -> tuple[Any, Any]:
+    """Up to two numbers as the two of that dtype which a kernel takes."""
+    first, second, *_ = (*map(dtype.type, numbers), dtype.type(0), dtype.type(0))
+    return first, second
+
+
 @cache
-def unary(formula: Function, numbers: int, lanes: int) -> Kernel:
+def unary(formula: Function, numbers: int, lanes: int, number: str) -> Kernel:
     """The kernel of out = formula(x, *numbers)."""
     f = with_two_numbers(formula, 1, numbers)
-    load, store = LOAD[lanes], STORE[lanes]
-    apply = _over_pack_of_one(f, lanes)
+    load, store, unpack, pack, number_type = LOAD[lanes], STORE[lanes], UNPACK[lanes], PACK[lanes], NUMBER[number]
 
     def kernel(x, out, size, a, b):
+        values = cuda.local.array(lanes, number_type)
         i = thread_of_grid() * lanes
         if i + lanes <= size:
-            store(out, i, apply(load(x, i), a, b))
+            unpack(values, 0, load(x, i))
+            for k in range(lanes):
+                values[k] = f(values[k], a, b)
+            store(out, i, pack(values, 0))
         else:
             for k in range(i, size):
                 out[k] = f(x[k], a, b)
 
-    return Kernel(kernel, f"unary.{formula.__module__}.{formula.__name__}.{lanes}")
+    return Kernel(kernel, f"unary.{formula.__module__}.{formula.__name__}.{number}.{lanes}")
 
 
 @cache
-def binary(formula: Function, numbers: int, lanes: int) -> Kernel:
+def binary(formula: Function, numbers: int, lanes: int, number: str) -> Kernel:
     """The kernel of out = formula(x, y, *numbers)."""
     f = with_two_numbers(formula, 2, numbers)
-    load, store = LOAD[lanes], STORE[lanes]
-    apply = _over_packs_of_two(f, lanes)
+    load, store, unpack, pack, number_type = LOAD[lanes], STORE[lanes], UNPACK[lanes], PACK[lanes], NUMBER[number]
 
     def kernel(x, y, out, size, a, b):
+        values = cuda.local.array(lanes, number_type)
+        others = cuda.local.array(lanes, number_type)
         i = thread_of_grid() * lanes
         if i + lanes <= size:
-            store(out, i, apply(load(x, i), load(y, i), a, b))
+            unpack(values, 0, load(x, i))
+            unpack(others, 0, load(y, i))
+            for k in range(lanes):
+                values[k] = f(values[k], others[k], a, b)
+            store(out, i, pack(values, 0))
         else:
             for k in range(i, size):
                 out[k] = f(x[k], y[k], a, b)
 
-    return Kernel(kernel, f"binary.{formula.__module__}.{formula.__name__}.{lanes}")
+    return Kernel(kernel, f"binary.{formula.__module__}.{formula.__name__}.{number}.{lanes}")
 
 
 def launch_unary(formula: Function, x: Any, numbers: tuple[float, ...], out: Any) -> None:
@@ -85,32 +100,9 @@ def launch_binary(formula: Function, x: Any, y: Any, numbers: tuple[float, ...],
 
 
 def _launch(build: Any, formula: Function, arrays: tuple[Any, ...], numbers: tuple[float, ...]) -> None:
-    size, number = arrays[0].size, arrays[0].dtype.type
-    if size == 0:
-        return
-    lanes = lanes_for(*arrays)
-    a, b = (*map(number, numbers), number(0), number(0))[:2]
-    kernel = build(formula, len(numbers), lanes)
-    kernel.launch(blocks_for(size, THREADS * lanes), THREADS, *arrays, np.int64(size), a, b)
-
-
-def _over_pack_of_one(f: Function, lanes: int) -> Function:
-    apply = {
-        1: lambda x, a, b: (f(x[0], a, b),),
-        2: lambda x, a, b: (f(x[0], a, b), f(x[1], a, b)),
-        4: lambda x, a, b: (f(x[0], a, b), f(x[1], a, b), f(x[2], a, b), f(x[3], a, b)),
-    }[lanes]
-    apply.__qualname__ = f"over_pack_of_one.{f.__qualname__}.{lanes}"
-    return register_jitable(apply)
-
-
-def _over_packs_of_two(f: Function, lanes: int) -> Function:
-    apply = {
-        1: lambda x, y, a, b: (f(x[0], y[0], a, b),),
-        2: lambda x, y, a, b: (f(x[0], y[0], a, b), f(x[1], y[1], a, b)),
-        4: lambda x, y, a, b: (
-            f(x[0], y[0], a, b), f(x[1], y[1], a, b), f(x[2], y[2], a, b), f(x[3], y[3], a, b),
-        ),
-    }[lanes]  # fmt: skip
-    apply.__qualname__ = f"over_packs_of_two.{f.__qualname__}.{lanes}"
-    return register_jitable(apply)
+    size, dtype = arrays[0].size, arrays[0].dtype
+    if size:
+        lanes = lanes_for(*arrays)
+        kernel = build(formula, len(numbers), lanes, dtype.char)
+        blocks = blocks_for(size, THREADS * lanes)
+        kernel.launch(blocks, THREADS, *arrays, np.int64(size), *two_numbers(dtype, numbers))

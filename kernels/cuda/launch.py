@@ -41,8 +41,12 @@ Function = Callable[..., Any]
 _compiling = threading.Lock()
 
 
-def device(function: Function) -> Function:
-    """A function for kernels to call that uses ``cuda`` itself; others need no more than `register_jitable`."""
+def device(function: Function, name: str | None = None) -> Function:
+    """A function for kernels to call that uses ``cuda`` itself; others need no more than `register_jitable`.
+
+    `name` is as for a `Kernel`.
+    """
+    function.__qualname__ = name or function.__qualname__
     called: Function = cuda.jit(device=True)(function) if SIMULATED else register_jitable(function)
     return called
 

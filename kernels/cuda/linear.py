@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numba import cuda, int64
 
-from softgrad.kernels.cuda.elementwise import with_two_numbers
+from softgrad.kernels.cuda.elementwise import two_numbers, with_two_numbers
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for
-from softgrad.kernels.cuda.rows import NUMBER
+from softgrad.kernels.cuda.memory import NUMBER
 from softgrad.kernels.formulas.activation_table import Activation
 from softgrad.kernels.formulas.logsumexp import two_sum
 from softgrad.kernels.formulas.primitives import const
@@ -66,11 +65,6 @@ def _backward_kernel(activation: Activation, number: str) -> Kernel:
     return Kernel(kernel, f"bias_activation_backward.{activation.name}.{number}")
 
 
-def _two(array: Any, parameters: tuple[float, ...]) -> tuple[Any, Any]:
-    number = array.dtype.type
-    return (*map(number, parameters), number(0), number(0))[:2]
-
-
 def bias_activation_forward(activation, product, bias, parameters, preactivation, out):
     """out = f(product + bias), and preactivation = product + bias unless it is None. Either may be `product`."""
     rows, columns = product.shape
@@ -79,7 +73,7 @@ def bias_activation_forward(activation, product, bias, parameters, preactivation
         kernel = _forward_kernel(activation, keep)
         arrays = product, bias, preactivation if keep else out, out
         blocks = (rows, blocks_for(columns, THREADS))
-        kernel.launch(blocks, THREADS, *arrays, np.int32(columns), *_two(product, parameters))
+        kernel.launch(blocks, THREADS, *arrays, np.int32(columns), *two_numbers(product.dtype, parameters))
 
 
 def bias_activation_backward(activation, grad, saved, parameters, grad_product, grad_bias):
@@ -90,4 +84,4 @@ def bias_activation_backward(activation, grad, saved, parameters, grad_product, 
         sizes = np.int32(rows), np.int32(columns)
         arrays = grad, saved, grad_product, grad_bias
         threads = (COLUMNS, ROW_THREADS)
-        kernel.launch(blocks_for(columns, COLUMNS), threads, *arrays, *sizes, *_two(grad, parameters))
+        kernel.launch(blocks_for(columns, COLUMNS), threads, *arrays, *sizes, *two_numbers(grad.dtype, parameters))

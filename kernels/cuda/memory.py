@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from numba import cuda, int64
+from numba import cuda, float32, float64, int64
 from numba.extending import register_jitable
 
 from softgrad.kernels.cuda.launch import SIMULATED, address_of, device
 
 PACK_BYTES = 16
+
+# Of a dtype's character, the type of a thread's own numbers.
+NUMBER = {"f": float32, "d": float64}
 
 
 def lanes_for(*arrays: Any, row: int | None = None) -> int:
@@ -115,7 +118,7 @@ LOAD = {1: load1, 2: load2, 4: load4}
 STORE = {1: store1, 2: store2, 4: store4}
 
 
-# ---- a pack to and from `count` places of an array of the thread's own, from `at` on
+# ---- a pack to and from places of an array of the thread's own, from `at` on
 
 
 @register_jitable

@@ -28,15 +28,6 @@ class Team(NamedTuple):
 
 
 @device
-def _warp_max(x):
-    x = larger(x, cuda.shfl_xor_sync(ALL_LANES, x, 16))
-    x = larger(x, cuda.shfl_xor_sync(ALL_LANES, x, 8))
-    x = larger(x, cuda.shfl_xor_sync(ALL_LANES, x, 4))
-    x = larger(x, cuda.shfl_xor_sync(ALL_LANES, x, 2))
-    return larger(x, cuda.shfl_xor_sync(ALL_LANES, x, 1))
-
-
-@device
 def _warp_sum(total, carry):
     """The sum of the lanes' sums in two parts, in two parts."""
     for distance in (16, 8, 4, 2, 1):
@@ -46,11 +37,23 @@ def _warp_sum(total, carry):
     return total, carry
 
 
-@device
-def _warp_count(n):
-    for distance in (16, 8, 4, 2, 1):
-        n += cuda.shfl_xor_sync(ALL_LANES, n, distance)
-    return n
+def _over_warp(combine: Callable[..., Any]) -> Callable[..., Any]:
+    """Build the reduction of one value a lane by ``combine(a, b)``."""
+
+    def over_warp(x):
+        for distance in (16, 8, 4, 2, 1):
+            x = combine(x, cuda.shfl_xor_sync(ALL_LANES, x, distance))
+        return x
+
+    return device(over_warp, f"over_warp.{combine.__name__}")
+
+
+@register_jitable
+def _added(a, b):
+    return a + b
+
+
+_warp_max, _warp_count = _over_warp(larger), _over_warp(_added)
 
 
 def team_of(threads: int, number: Any) -> Team:
@@ -72,23 +75,31 @@ def _same_sum(total, carry):
     return total, carry
 
 
-def _block(warps: int, number: Any) -> Team:
-    """A team of several warps: each leaves its result in shared memory, and every thread reads them in order.
+def _over_block(
+    over_warp: Callable[..., Any], combine: Callable[..., Any], warps: int, number: Any
+) -> Callable[..., Any]:
+    """Build the same over the warps of a block: each leaves its result in shared memory, and all are read in order.
 
     The barrier after the reading lets the memory be used again.
     """
 
-    def block_max(x):
+    def over_block(x):
         of_warps = cuda.shared.array(warps, number)
-        x = _warp_max(x)
+        x = over_warp(x)
         if cuda.threadIdx.x % WARP == 0:
             of_warps[cuda.threadIdx.x // WARP] = x
         cuda.syncthreads()
         x = of_warps[0]
         for w in range(1, warps):
-            x = larger(x, of_warps[w])
+            x = combine(x, of_warps[w])
         cuda.syncthreads()
         return x
+
+    return device(over_block, f"over_block.{combine.__name__}.{warps}.{number}")
+
+
+def _block(warps: int, number: Any) -> Team:
+    """A team of several warps."""
 
     def block_sum(total, carry):
         totals = cuda.shared.array(warps, number)
@@ -104,21 +115,8 @@ def _block(warps: int, number: Any) -> Team:
         cuda.syncthreads()
         return total, carry
 
-    def block_count(n):
-        of_warps = cuda.shared.array(warps, int32)
-        n = _warp_count(n)
-        if cuda.threadIdx.x % WARP == 0:
-            of_warps[cuda.threadIdx.x // WARP] = n
-        cuda.syncthreads()
-        n = of_warps[0]
-        for w in range(1, warps):
-            n += of_warps[w]
-        cuda.syncthreads()
-        return n
-
-    return Team(*(device(_named(f, f"{f.__name__}.{warps}.{number}")) for f in (block_max, block_sum, block_count)))
-
-
-def _named(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    function.__qualname__ = name
-    return function
+    return Team(
+        _over_block(_warp_max, larger, warps, number),
+        device(block_sum, f"block_sum.{warps}.{number}"),
+        _over_block(_warp_count, _added, warps, int32),
+    )

@@ -14,16 +14,14 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import cuda, float32, float64, int64
+from numba import cuda, int64
 from numba.extending import register_jitable
 
-from softgrad.kernels.cuda.launch import Kernel, blocks_for
-from softgrad.kernels.cuda.memory import LOAD, PACK, STORE, UNPACK, lanes_for
+from softgrad.kernels.cuda.launch import Kernel, blocks_for, device
+from softgrad.kernels.cuda.memory import LOAD, NUMBER, PACK, STORE, UNPACK, lanes_for
 from softgrad.kernels.cuda.reductions import WARP, Team, team_of
 from softgrad.kernels.formulas.logsumexp import larger, two_sum
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
-
-NUMBER = {"f": float32, "d": float64}
 
 # Up to so many classes a row is one thread's.
 NARROW = 16
@@ -82,10 +80,14 @@ class Plan:
 
 def plan_for(classes: int, *arrays: Any) -> Plan:
     """The plan for rows of so many classes; a row, or part of one, that is wider than the plan's width is `wide`."""
-    number = arrays[0].dtype.char
+    lanes = 1 if classes <= NARROW else lanes_for(*arrays, row=classes)
+    return _plan(classes, lanes, arrays[0].dtype.char)
+
+
+@cache
+def _plan(classes: int, lanes: int, number: str) -> Plan:
     if classes <= NARROW:
         return Plan(1, NARROW_THREADS, classes, 1, number)
-    lanes = lanes_for(*arrays, row=classes)
     most_packs = MOST_ITEMS[number] // lanes
     threads = WARP
     while threads < MOST_THREADS and threads * lanes * most_packs < classes:
@@ -243,6 +245,16 @@ def _narrow_kernel(plan: Plan, work: Work) -> Callable[..., None]:
     stride = classes | 1
     places, others_size = threads * stride, classes if two else 1
 
+    def take_rows(pointer, first, count, staged, values):
+        thread = cuda.threadIdx.x
+        for i in range(thread, count, threads):
+            staged[i // classes * stride + i % classes] = pointer[first + i]
+        cuda.syncthreads()
+        for k in range(classes):
+            values[k] = staged[thread * stride + k]
+
+    take = device(take_rows, f"take_rows.{plan.name}")
+
     def kernel(x, y, labels, out, results, rows, _, number):
         staged = cuda.shared.array(places, number_type)
         values = cuda.local.array(classes, number_type)
@@ -251,18 +263,10 @@ def _narrow_kernel(plan: Plan, work: Work) -> Callable[..., None]:
         row = int64(cuda.blockIdx.x) * threads + thread
         first = int64(cuda.blockIdx.x) * threads * classes
         count = min(threads * classes, (rows - int64(cuda.blockIdx.x) * threads) * classes)
-        for i in range(thread, count, threads):
-            staged[i // classes * stride + i % classes] = x[first + i]
-        cuda.syncthreads()
-        for k in range(classes):
-            values[k] = staged[thread * stride + k]
+        take(x, first, count, staged, values)
         if two:
             cuda.syncthreads()
-            for i in range(thread, count, threads):
-                staged[i // classes * stride + i % classes] = y[first + i]
-            cuda.syncthreads()
-            for k in range(classes):
-                others[k] = staged[thread * stride + k]
+            take(y, first, count, staged, others)
         label, label_logit = int64(-1), const(number, math.nan)
         if labelled and row < rows:
             for k in range(classes):
@@ -313,15 +317,20 @@ def _team_kernel(plan: Plan, work: Work) -> Callable[..., None]:
     return kernel
 
 
-def launch_rows(plan: Plan, work: Callable[[Plan], Work], x: Any, number: float, **arrays: Any) -> None:
-    """Do the work on every row of the matrix `x`; `arrays` are y, labels, out and results, as far as it uses them."""
+def launch_rows(
+    plan: Plan, work: Callable[..., Work], options: tuple[Any, ...], x: Any, number: float, **arrays: Any
+) -> None:
+    """Do ``work(plan, *options)`` on every row of the matrix `x`.
+
+    `arrays` are y, labels, out and results, as far as the work uses them.
+    """
     rows, classes = x.shape
     y, labels, out, results = (arrays.get(name, x) for name in ("y", "labels", "out", "results"))
     numbers = np.int64(rows), np.int32(classes), x.dtype.type(number)
     threads = plan.rows if plan.threads == 1 else (plan.threads, plan.rows)
-    _kernel_for(plan, work).launch(blocks_for(rows, plan.rows), threads, x, y, labels, out, results, *numbers)
+    _kernel_for(plan, work, options).launch(blocks_for(rows, plan.rows), threads, x, y, labels, out, results, *numbers)
 
 
 @cache
-def _kernel_for(plan: Plan, work: Callable[[Plan], Work]) -> Kernel:
-    return row_kernel(plan, work(plan))
+def _kernel_for(plan: Plan, work: Callable[..., Work], options: tuple[Any, ...]) -> Kernel:
+    return row_kernel(plan, work(plan, *options))

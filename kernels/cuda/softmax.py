@@ -7,7 +7,6 @@ of their own, leave a maximum and a sum each, and then every part's block makes 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
 from typing import Any
 
 from numba.extending import register_jitable
@@ -26,12 +25,11 @@ from softgrad.kernels.formulas.logsumexp import (
     shifted_logit,
     softmax_gradient,
 )
-from softgrad.kernels.formulas.primitives import const
 
 Formula = Callable[..., Any]
 
 
-def _normalised(shift: Formula, keep: str, of_rest: Formula, normalise: Formula, plan: Plan) -> Work:
+def _normalised(plan: Plan, shift: Formula, keep: str, of_rest: Formula, normalise: Formula) -> Work:
     """What the exponentials keep of each logit becomes ``normalise(kept, of_rest(rest))``."""
     exponentials, items = exponentials_of(plan, shift, keep), plan.items
 
@@ -55,44 +53,31 @@ def _logsumexp(plan: Plan) -> Work:
     return Work("logsumexp", register_jitable(body), writes=False, results=True)
 
 
-def _gradient(term: Formula, gradient: Formula, tempered: bool, plan: Plan) -> Work:
+def _gradient(plan: Plan, term: Formula, gradient: Formula) -> Work:
     row_sum, items = row_sum_of(plan, term), plan.items
 
     def body(values, others, thread, label, label_logit, temperature):
-        # A division by the constant 1 is no division.
-        t = temperature if tempered else const(temperature, 1.0)
         total = row_sum(values, others)
         for k in range(items):
-            values[k] = gradient(values[k], others[k], total, t)
+            values[k] = gradient(values[k], others[k], total, temperature)
         return total
 
-    return Work(f"{gradient.__name__}.{tempered}", register_jitable(body), two=True, fill=0.0)
-
-
-@cache
-def _normalising(keep: str, of_rest: Formula, normalise: Formula, tempered: bool) -> Callable[[Plan], Work]:
-    return partial(_normalised, shifted_logit if tempered else plain_shift, keep, of_rest, normalise)
-
-
-@cache
-def _backward(term: Formula, gradient: Formula, tempered: bool) -> Callable[[Plan], Work]:
-    return partial(_gradient, term, gradient, tempered)
+    return Work(gradient.__name__, register_jitable(body), two=True, fill=0.0)
 
 
 def _launch_normalised(keep: str, of_rest: Formula, normalise: Formula, x: Any, temperature: float, out: Any) -> None:
     plan = plan_for(x.shape[1], x, out)
-    tempered = temperature != 1
+    options = plain_shift if temperature == 1 else shifted_logit, keep, of_rest, normalise
     if x.shape[1] <= plan.width:
-        launch_rows(plan, _normalising(keep, of_rest, normalise, tempered), x, temperature, out=out)
+        launch_rows(plan, _normalised, options, x, temperature, out=out)
     else:
-        shift = shifted_logit if tempered else plain_shift
-        launch_wide_normalised(plan, shift, keep, of_rest, normalise, x, temperature, out)
+        launch_wide_normalised(plan, *options, x, temperature, out)
 
 
 def _launch_gradient(term: Formula, gradient: Formula, grad: Any, y: Any, temperature: float, out: Any) -> None:
     plan = plan_for(grad.shape[1], grad, y, out)
     if grad.shape[1] <= plan.width:
-        launch_rows(plan, _backward(term, gradient, temperature != 1), grad, temperature, y=y, out=out)
+        launch_rows(plan, _gradient, (term, gradient), grad, temperature, y=y, out=out)
     else:
         launch_wide_gradient(plan, term, gradient, grad, y, temperature, out)
 
@@ -111,9 +96,9 @@ def logsumexp_forward(x, out):
     """out[r] = log(sum(exp(x[r])))."""
     plan = plan_for(x.shape[1], x)
     if x.shape[1] <= plan.width:
-        launch_rows(plan, _logsumexp, x, 1.0, results=out)
+        launch_rows(plan, _logsumexp, (), x, 1.0, results=out)
     else:
-        launch_wide_logsumexp(plan, infinite_shift, x, out)
+        launch_wide_logsumexp(plan, x, out)
 
 
 def softmax_backward(grad, y, temperature, out):

@@ -16,16 +16,20 @@ import numpy as np
 from numba import cuda, int64
 from numba.extending import register_jitable
 
-from softgrad.kernels.cuda.launch import Kernel, empty
-from softgrad.kernels.cuda.rows import NUMBER, Plan, exponentials_of, reader_of, row_sum_of, writer_of
-from softgrad.kernels.formulas.logsumexp import larger, log_sum, two_sum
+from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for, device, empty
+from softgrad.kernels.cuda.memory import NUMBER, thread_of_grid
+from softgrad.kernels.cuda.rows import Plan, exponentials_of, reader_of, row_sum_of, writer_of
+from softgrad.kernels.formulas.logsumexp import infinite_shift, larger, log_sum, two_sum
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
 
 Formula = Callable[..., Any]
 
 
-def _parts(plan: Plan, classes: int) -> int:
-    return -(-classes // plan.width)
+@device
+def part_of_row(classes, width):
+    """This block's row, and of its part the first class, where it lies, and how many elements follow in the row."""
+    row, begin = int64(cuda.blockIdx.x), cuda.blockIdx.y * width
+    return row, begin, row * classes + begin, classes - begin
 
 
 def _below_own_largest(shift: Formula) -> Formula:
@@ -46,13 +50,12 @@ def _part_sums(plan: Plan, shift: Formula) -> Kernel:
 
     def kernel(x, largests, rests, classes, number):
         values = cuda.local.array(items, number_type)
-        row, part = int64(cuda.blockIdx.x), cuda.blockIdx.y
-        begin = part * width
-        read(x, row * classes + begin, classes - begin, cuda.threadIdx.x, values, const(number, -math.inf))
+        row, _, first, count = part_of_row(classes, width)
+        read(x, first, count, cuda.threadIdx.x, values, const(number, -math.inf))
         largest, rest = exponentials(values, number)
         if cuda.threadIdx.x == 0:
-            largests[row * cuda.gridDim.y + part] = largest
-            rests[row * cuda.gridDim.y + part] = rest
+            place = row * cuda.gridDim.y + cuda.blockIdx.y
+            largests[place], rests[place] = largest, rest
 
     return Kernel(kernel, f"part_sums.{shift.__name__}.{plan.name}", threads=plan.threads)
 
@@ -84,11 +87,10 @@ def _normalised(plan: Plan, shift: Formula, keep: str, of_rest: Formula, normali
 
     def kernel(x, largests, rests, out, classes, number):
         values = cuda.local.array(items, number_type)
-        row, part, parts = int64(cuda.blockIdx.x), cuda.blockIdx.y, cuda.gridDim.y
+        row, _, first, count = part_of_row(classes, width)
+        parts = cuda.gridDim.y
         largest, rest = merged(largests, rests, row * parts, parts, number)
         norm = of_rest(rest)
-        begin = part * width
-        first, count = row * classes + begin, classes - begin
         read(x, first, count, cuda.threadIdx.x, values, const(number, -math.inf))
         for k in range(items):
             z = shift(values[k], largest, number)
@@ -99,16 +101,16 @@ def _normalised(plan: Plan, shift: Formula, keep: str, of_rest: Formula, normali
 
 
 @cache
-def _logsumexp(shift: Formula) -> Kernel:
-    merged = merged_of(shift)
+def _logsumexp() -> Kernel:
+    merged = merged_of(infinite_shift)
 
     def kernel(largests, rests, out, rows, parts, number):
-        row = int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+        row = thread_of_grid()
         if row < rows:
             largest, rest = merged(largests, rests, row * parts, parts, number)
             out[row] = largest + log_sum(rest)
 
-    return Kernel(kernel, f"wide_logsumexp.{shift.__name__}")
+    return Kernel(kernel, "wide_logsumexp")
 
 
 @cache
@@ -120,14 +122,12 @@ def _part_terms(plan: Plan, term: Formula) -> Kernel:
     def kernel(a, b, sums, classes, zero):
         of_a = cuda.local.array(items, number_type)
         of_b = cuda.local.array(items, number_type)
-        row, part = int64(cuda.blockIdx.x), cuda.blockIdx.y
-        begin = part * width
-        first, count = row * classes + begin, classes - begin
+        row, _, first, count = part_of_row(classes, width)
         read(a, first, count, cuda.threadIdx.x, of_a, zero)
         read(b, first, count, cuda.threadIdx.x, of_b, zero)
         total = row_sum(of_a, of_b)
         if cuda.threadIdx.x == 0:
-            sums[row * cuda.gridDim.y + part] = total
+            sums[row * cuda.gridDim.y + cuda.blockIdx.y] = total
 
     return Kernel(kernel, f"part_terms.{term.__name__}.{plan.name}", threads=plan.threads)
 
@@ -140,13 +140,12 @@ def _gradient(plan: Plan, gradient: Formula) -> Kernel:
     def kernel(grad, y, sums, out, classes, temperature):
         of_grad = cuda.local.array(items, number_type)
         of_y = cuda.local.array(items, number_type)
-        row, part, parts = int64(cuda.blockIdx.x), cuda.blockIdx.y, cuda.gridDim.y
+        row, _, first, count = part_of_row(classes, width)
+        parts = cuda.gridDim.y
         zero = const(temperature, 0.0)
         total, carry = zero, zero
         for p in range(parts):
             total, carry = two_sum(total, carry, sums[row * parts + p])
-        begin = part * width
-        first, count = row * classes + begin, classes - begin
         read(grad, first, count, cuda.threadIdx.x, of_grad, zero)
         read(y, first, count, cuda.threadIdx.x, of_y, zero)
         for k in range(items):
@@ -159,7 +158,7 @@ def _gradient(plan: Plan, gradient: Formula) -> Kernel:
 def part_sums(plan: Plan, shift: Formula, x: Any, temperature: float) -> tuple[Any, Any]:
     """Of each row's parts the largest logits, and the sums of the exponentials but one of those."""
     rows, classes = x.shape
-    parts = _parts(plan, classes)
+    parts = blocks_for(classes, plan.width)
     largests, rests = empty((rows, parts), x.dtype), empty((rows, parts), x.dtype)
     numbers = np.int32(classes), x.dtype.type(temperature)
     _part_sums(plan, shift).launch((rows, parts), plan.threads, x, largests, rests, *numbers)
@@ -176,12 +175,12 @@ def launch_wide_normalised(
     kernel.launch(largests.shape, plan.threads, x, largests, rests, out, *numbers)
 
 
-def launch_wide_logsumexp(plan: Plan, shift: Formula, x: Any, out: Any) -> None:
+def launch_wide_logsumexp(plan: Plan, x: Any, out: Any) -> None:
     """out[r] = log(sum(exp(x[r])))."""
-    largests, rests = part_sums(plan, shift, x, 1.0)
+    largests, rests = part_sums(plan, infinite_shift, x, 1.0)
     rows, parts = largests.shape
     numbers = np.int64(rows), np.int32(parts), x.dtype.type(1)
-    _logsumexp(shift).launch(-(-rows // 128), 128, largests, rests, out, *numbers)
+    _logsumexp().launch(blocks_for(rows, THREADS), THREADS, largests, rests, out, *numbers)
 
 
 def launch_wide_gradient(
@@ -189,7 +188,7 @@ def launch_wide_gradient(
 ) -> None:
     """out = gradient(grad, y, sum of term(grad, y) over the row, temperature)."""
     rows, classes = grad.shape
-    parts = _parts(plan, classes)
+    parts = blocks_for(classes, plan.width)
     sums = empty((rows, parts), grad.dtype)
     _part_terms(plan, term).launch((rows, parts), plan.threads, grad, y, sums, np.int32(classes), grad.dtype.type(0))
     kernel = _gradient(plan, gradient)
