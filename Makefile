@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 COMPILER := $(VENV)/.compiler
 GPU_PYTHON ?= $(BIN)/python
 
-.PHONY: help train test test-simd test-gpu-simulated test-gpu-compiled gpu-check lint types format wheel bench bench-epoch coefficients ulp digits clean
+.PHONY: help train test test-simd test-gpu-simulated test-gpu-compiled gpu-check lint types format wheel bench bench-train coefficients ulp digits clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 20
@@ -47,7 +47,7 @@ test-gpu-compiled: $(COMPILER)  ## Compile every GPU kernel for three architectu
 
 gpu-check:  ## On a card: the tests marked gpu, then a benchmark. GPU_PYTHON=... has softgrad[cuda13,test], or cuda12.
 	$(GPU_PYTHON) -m pytest -m gpu tests
-	$(GPU_PYTHON) benchmarks/gpu.py --output benchmarks/results
+	$(GPU_PYTHON) benchmarks/gpu.py benchmarks/results
 
 lint: $(INSTALLED)  ## Check style and formatting.
 	$(BIN)/ruff check .
@@ -69,8 +69,8 @@ wheel: $(INSTALLED)  ## Build the wheel and the source archive, into dist/.
 bench: $(INSTALLED)  ## Every operation beside torch, jax, scipy and numpy: those that `pip install .[bench]` put there.
 	$(BIN)/softgrad bench ops
 
-bench-epoch: $(INSTALLED)  ## An epoch of MNIST beside PyTorch; needs SOFTGRAD_DATA and `pip install .[bench]`.
-	$(BIN)/python benchmarks/mnist_epoch.py --data-dir $(SOFTGRAD_DATA)
+bench-train: $(INSTALLED)  ## An epoch of training beside PyTorch, of MNIST where SOFTGRAD_DATA has it.
+	$(BIN)/softgrad bench train
 
 coefficients: $(INSTALLED)  ## Check the coefficients of kernels/cpu/vecmath.py against their fits.
 	$(BIN)/python tools/fit_polynomials.py --check

@@ -12,67 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from softgrad import __version__
-from softgrad.bench.settings import BUDGET, DTYPES, FAMILIES, PEERS, QUICK_BUDGET
+from softgrad.bench.commands import bench
+from softgrad.options import INTERRUPTED, HiddenSizes, LazyChoice, data_dir_option, json_option, option
 
 if TYPE_CHECKING:
-    from softgrad.bench.settings import Settings
     from softgrad.train import Run
-
-# Exit codes: 2 for wrong use (click's own), 1 for failure, and the shell's convention for Ctrl-C.
-FAILURE, INTERRUPTED = 1, 130
-
-
-class LazyChoice(click.ParamType):  # type: ignore[type-arg]  # generic in click's annotations only
-    """One of a list of names that is fetched only when it is needed: importing Numba takes a while."""
-
-    name = "name"
-
-    def __init__(self, attribute: str) -> None:
-        self._attribute = attribute
-
-    @property
-    def choices(self) -> tuple[str, ...]:
-        from softgrad.train import config, datasets
-
-        if self._attribute == "dataset":
-            return ("auto", *datasets.DATASETS)
-        names: tuple[str, ...] = getattr(config, self._attribute)
-        return names
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        return f"[{'|'.join(self.choices)}]"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value not in self.choices:
-            self.fail(f"must be one of {', '.join(self.choices)}; got {value!r}", param, ctx)
-        return str(value)
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-        from click.shell_completion import CompletionItem
-
-        return [CompletionItem(name) for name in self.choices if name.startswith(incomplete)]
-
-
-class HiddenSizes(click.ParamType):  # type: ignore[type-arg]
-    """Sizes of hidden layers, as in 256,128; "none" for no hidden layer."""
-
-    name = "sizes"
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        return "N,N,...|none"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        if value == "none":
-            return ()
-        try:
-            sizes = tuple(int(size) for size in value.split(","))
-        except ValueError:
-            sizes = (0,)
-        if min(sizes) < 1:
-            self.fail(f"must be positive whole numbers, such as 256,128, or none; got {value!r}", param, ctx)
-        return sizes
 
 
 class Commands(click.Group):
@@ -106,6 +50,10 @@ class Commands(click.Group):
             raise click.UsageError(_as_option(message)) from error
         if isinstance(error, SoftgradError | BackendUnavailableError | OSError):
             raise click.ClickException(message) from error
+        if isinstance(error, MemoryError):
+            raise click.ClickException(
+                f"out of memory: {message}; a smaller --batch-size or --hidden needs less"
+            ) from error
         raise click.ClickException(
             f"{type(error).__name__}: {message} (unexpected: run again with `softgrad --debug` and report it)"
         ) from error
@@ -118,20 +66,6 @@ def _as_option(message: str) -> str:
     commands = [*main.commands.values(), *bench.commands.values()]
     known = {name for command in commands for param in command.params for name in param.opts}
     return f"{option} {rest}" if option in known else message
-
-
-def option(*names: str, **settings: Any) -> Callable[[Any], Any]:
-    """A click option that shows its default and its environment variable."""
-    return click.option(*names, **{"show_default": True, "show_envvar": True, **settings})
-
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line, for programs.")
-data_dir_option = click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    help="The folder that holds a folder for each data set; by default $SOFTGRAD_DATA, then the user's cache, "
-    "then a download.",
-)
 
 
 @click.group(
@@ -327,93 +261,7 @@ def _data_found(data_dir: Path | None) -> dict[str, str]:
     return found
 
 
-@main.group(short_help="Measure speed beside other packages.")
-def bench() -> None:
-    """Measure speed beside other packages, in the same process, results compared first."""
-
-
-output_path = click.Path(dir_okay=False, path_type=Path)
-
-
-@bench.command(short_help="Time every operation beside torch, jax, scipy and numpy.")
-@option("--quick", is_flag=True, help="A minute's glance: a choice of operations, few shapes, float32.")
-@option("--op", metavar="NAME", multiple=True, help="Only this one; may be repeated.  [default: all]")
-@option("--family", type=click.Choice(FAMILIES), help="Only operations of this kind.")
-@option("--dtype", type=click.Choice(DTYPES), multiple=True, help="May be repeated.  [default: both]")
-@option(
-    "--threads", type=click.IntRange(1), metavar="N", multiple=True,
-    help="May be repeated.  [default: 1 and one a processor]",
-)  # fmt: skip
-@option("--peer", type=click.Choice(PEERS), multiple=True, help="May be repeated.  [default: all installed]")
-@option(
-    "--budget",
-    type=click.FloatRange(0, min_open=True),
-    metavar="SECONDS",
-    help=f"Seconds of timing for each contender of a cell.  [default: {BUDGET}, with --quick {QUICK_BUDGET}]",
-)
-@click.option("--json", "json_file", type=output_path, metavar="FILE", help="Write everything measured.")
-@click.option("--table", "table_file", type=output_path, metavar="FILE", help="Write the tables as Markdown.")
-@click.option("--chart", "chart_file", type=output_path, metavar="FILE", help="Draw the ratios (.png or .svg).")
-@click.pass_context
-def ops(
-    context: click.Context,
-    /,
-    json_file: Path | None,
-    table_file: Path | None,
-    chart_file: Path | None,
-    **choices: Any,
-) -> None:
-    """Time every operation beside torch, jax, scipy and numpy, whichever are installed.
-
-    All contenders of a cell (operation, shape, dtype, threads) take turns in one process, after their results have
-    been compared. A peer whose result differs is left out and the exit code is 1.
-
-    \b
-    softgrad bench ops --quick                     under a minute
-    softgrad bench ops --op softmax --op gelu      two operations, everywhere
-    softgrad bench ops --json ops.json --table ops.md --chart ops.png
-    """
-    import os
-
-    from softgrad.bench.progress import run_with_progress
-    from softgrad.bench.report import print_results
-    from softgrad.bench.results import Results
-    from softgrad.bench.writing import check_files, write_files
-
-    check_files(json_file, table_file, chart_file)
-    results = Results(_bench_settings(**choices), os.environ.get("OPENBLAS_CORETYPE", "not set"))
-    try:
-        run_with_progress(results)
-    finally:  # after Ctrl-C or a failure what there is is shown and written all the same
-        if results.cells:
-            print_results(results)
-            write_files(results, json_file, table_file, chart_file)
-    if results.problems:
-        context.exit(FAILURE)
-
-
-def _bench_settings(
-    quick: bool,
-    op: tuple[str, ...],
-    family: str | None,
-    dtype: tuple[str, ...],
-    threads: tuple[int, ...],
-    peer: tuple[str, ...],
-    budget: float | None,
-) -> Settings:
-    """What was asked for, the rest at its default."""
-    from softgrad.bench.cases import QUICK_OPERATIONS, find_operations
-    from softgrad.bench.peers import find_peers
-    from softgrad.bench.settings import Settings, all_threads
-
-    return Settings(
-        operations=find_operations(op or (QUICK_OPERATIONS if quick else ()), family),
-        dtypes=dtype or (DTYPES[:1] if quick else DTYPES),
-        threads=tuple(sorted(set(threads or (1, all_threads())))),
-        peers=find_peers(peer),
-        budget=budget or (QUICK_BUDGET if quick else BUDGET),
-        quick=quick,
-    )
+main.add_command(bench)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ import threadpoolctl
 import softgrad
 from softgrad.kernels.cache import cache_folder
 from softgrad.kernels.cpu.threads import threading_layer
-from softgrad.ops.backend import BackendUnavailableError, get_backend
+from softgrad.ops.backend import get_backend
+from softgrad.ops.gpu import BackendUnavailableError
 
 # OpenBLAS's names of processors whose matrix kernels know no AVX-512.
 BEFORE_AVX512 = {"prescott", "core2", "nehalem", "barcelona", "sandybridge", "bulldozer", "haswell", "zen"}

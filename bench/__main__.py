@@ -14,7 +14,7 @@ import sys
 from dataclasses import asdict
 from typing import Any, TextIO
 
-from softgrad.bench.settings import Settings
+from softgrad.bench.settings import ON_CARD, Settings
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
 
 def _hold_to(threads: int) -> None:
     """Keep this process to as many processors; jax has no other way of being held to a number of threads."""
-    if hasattr(os, "sched_setaffinity"):
+    if threads != ON_CARD and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
 
@@ -38,7 +38,8 @@ def measure(threads: int, settings: Settings, lines: TextIO) -> None:
     from softgrad.bench.cases import OPERATIONS
     from softgrad.bench.contention import Clock, share_of_others
     from softgrad.bench.contest import compete
-    from softgrad.bench.copy_rate import copy_rate
+    from softgrad.bench.copy_rate import card_copy_rate, copy_rate
+    from softgrad.bench.device import device_of
     from softgrad.bench.overhead import softmax_overhead
     from softgrad.bench.peers import load_peer, version_of
     from softgrad.environment import Environment
@@ -46,11 +47,15 @@ def measure(threads: int, settings: Settings, lines: TextIO) -> None:
     def tell(event: str, value: Any) -> None:
         print(json.dumps({"event": event, "value": value}), file=lines, flush=True)
 
+    def tell_copy_rate() -> None:
+        tell("copy_rate", card_copy_rate(device, settings.elements) if threads == ON_CARD else copy_rate(threads))
+
+    device = device_of(settings.backend)
     ours, *peers = [load_peer(name) for name in ("softgrad", *settings.peers)]
-    for peer in peers:
+    for peer in peers if threads != ON_CARD else ():
         peer.set_threads(threads)
     environment = Environment.here().to_json()
-    environment["packages"] |= {name: version_of(name) for name in settings.peers}
+    environment["packages"] |= dict(map(version_of, settings.peers))
     tell("environment", environment)
     gc.freeze()  # what the packages hold is no garbage, and looking through it before every cell takes long
 
@@ -60,13 +65,12 @@ def measure(threads: int, settings: Settings, lines: TextIO) -> None:
         operation = OPERATIONS[name]
         if operation.family != family:
             family = operation.family
-            tell("copy_rate", copy_rate(threads))
-        for dtype in settings.dtypes:
-            for shape in operation.quick_shapes if settings.quick else operation.shapes:
-                cell = compete(operation.case(shape, dtype), ours, peers, threads, settings.budget)
-                tell("cell", cell.to_json())
-    tell("copy_rate", copy_rate(threads))
-    tell("overhead", asdict(softmax_overhead(threads, settings.budget)))
+            tell_copy_rate()
+        for dtype, shape in operation.places(settings):
+            case = operation.case(shape, dtype, device)
+            tell("cell", compete(case, ours, peers, threads, settings.budget, device).to_json())
+    tell_copy_rate()
+    tell("overhead", asdict(softmax_overhead(threads, settings.budget, device)))
     tell("others", share_of_others(before))
 
 

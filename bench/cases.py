@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -10,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from softgrad import ops
+from softgrad.bench.device import PROCESSORS, Device
+from softgrad.bench.settings import DTYPES, Settings
 
 Shape = tuple[int, ...]
-Make = Callable[[Shape, Any, np.random.Generator], tuple[Any, ...]]
-
-SEED = 0
+Make = Callable[[Shape, Any, Any], tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,15 @@ class Operation:
     make
         Makes the arguments, from shape, dtype and a random generator.
     shapes, quick_shapes
-        Where it is measured, and where in a quick run.
+        Where it is measured on the processors, and where in a quick run; `shapes_of` knows where on a card.
     options
         The keyword arguments.
     in_place
         Its results are its first arguments, written anew.
     read
         The bytes that must be read of the arguments; by default all of them.
+    dtypes
+        In which it is to be had.
     """
 
     name: str
@@ -71,23 +74,46 @@ class Operation:
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     in_place: bool = False
     read: Callable[[tuple[Any, ...]], int] = lambda arguments: array_bytes(arguments)
+    dtypes: tuple[str, ...] = DTYPES
 
-    def case(self, shape: Shape, dtype: str) -> Case:
+    def places(self, settings: Settings) -> Iterator[tuple[str, Shape]]:
+        """Each dtype and shape in which a run of these settings measures it."""
+        return itertools.product([name for name in settings.dtypes if name in self.dtypes], self.shapes_of(settings))
+
+    def shapes_of(self, settings: Settings) -> tuple[Shape, ...]:
+        """Where a run of these settings measures it.
+
+        On a card rows and elements are as many as fill its memory well beyond its cache.
+        """
+        if settings.backend == "cpu":
+            return self.quick_shapes if settings.quick else self.shapes
+        if self.family == "rows":
+            widths = QUICK_CARD_CLASSES if settings.quick else CARD_CLASSES
+            return tuple((settings.elements // width, width) for width in widths if width <= settings.elements)
+        return ((settings.elements,),) if self.shapes is SIZES else self.shapes
+
+    def case(self, shape: Shape, dtype: str, device: Device = PROCESSORS) -> Case:
         """The work at that shape and dtype; the same numbers every time."""
-        arguments = self.make(shape, np.dtype(dtype), np.random.default_rng(SEED))
+        arguments = self.make(shape, np.dtype(dtype), device.generator())
         return Case(self, shape, dtype, arguments, self.read(arguments))
+
+
+def is_array(value: Any) -> bool:
+    """Is the value an array, NumPy's or a card's?"""
+    return hasattr(value, "nbytes") and not isinstance(value, np.generic)
 
 
 def array_bytes(values: Any) -> int:
     """The bytes of all arrays among the values."""
-    return sum(value.nbytes for value in values if isinstance(value, np.ndarray))
+    return sum(value.nbytes for value in values if is_array(value))
 
 
-def _normal(shape: Shape, dtype: Any, rng: np.random.Generator) -> Any:
-    return rng.standard_normal(shape, dtype)
+def _normal(shape: Shape, dtype: Any, rng: Any) -> Any:
+    drawn = np.result_type(dtype, np.float32)  # no generator draws float16
+    return rng.standard_normal(shape, drawn).astype(dtype, copy=False)
 
 
-def _logits(shape: Shape, dtype: Any, rng: np.random.Generator) -> Any:
+def _logits(shape: Shape, dtype: Any, rng: Any) -> Any:
     x = _normal(shape, dtype, rng)
     x *= 2  # spread enough that a softmax is not flat
     x[x == 0] = 1  # packages differ in which side's derivative they give at a kink, all rightly
@@ -98,22 +124,24 @@ def _logits(shape: Shape, dtype: Any, rng: np.random.Generator) -> Any:
 
 ROW_SHAPES: tuple[Shape, ...] = ((128, 10), (1024, 10), (60_000, 10), (4096, 1000), (256, 32_000), (64, 128_256))
 QUICK_ROW_SHAPES: tuple[Shape, ...] = ((128, 10), (4096, 1000))
+CARD_CLASSES = (10, 100, 1000, 4096, 32_768, 131_072, 262_144)
+QUICK_CARD_CLASSES = (1000, 32_768)
 
 
-def _one(shape: Shape, dtype: Any, rng: np.random.Generator) -> tuple[Any, ...]:
+def _one(shape: Shape, dtype: Any, rng: Any) -> tuple[Any, ...]:
     return (_logits(shape, dtype, rng),)
 
 
 def _grad_and(forward: Callable[[Any], Any]) -> Make:
     """Arguments of a backward that takes the output: the gradient and forward(x)."""
 
-    def make(shape: Shape, dtype: Any, rng: np.random.Generator) -> tuple[Any, ...]:
+    def make(shape: Shape, dtype: Any, rng: Any) -> tuple[Any, ...]:
         return _normal(shape, dtype, rng), forward(_logits(shape, dtype, rng))
 
     return make
 
 
-def _labelled(shape: Shape, dtype: Any, rng: np.random.Generator) -> tuple[Any, ...]:
+def _labelled(shape: Shape, dtype: Any, rng: Any) -> tuple[Any, ...]:
     return _logits(shape, dtype, rng), rng.integers(0, shape[1], shape[0])
 
 
@@ -162,14 +190,14 @@ def _activations() -> tuple[Operation, ...]:
 LAYER: Shape = (128, 784, 256)
 
 
-def _layer(shape: Shape, dtype: Any, rng: np.random.Generator) -> tuple[Any, ...]:
+def _layer(shape: Shape, dtype: Any, rng: Any) -> tuple[Any, ...]:
     rows, inputs, outputs = shape
     x, w = _normal((rows, inputs), dtype, rng), _normal((inputs, outputs), dtype, rng)
     w /= np.sqrt(inputs)
     return x, w, _normal((outputs,), dtype, rng)
 
 
-def _layer_backward(shape: Shape, dtype: Any, rng: np.random.Generator) -> tuple[Any, ...]:
+def _layer_backward(shape: Shape, dtype: Any, rng: Any) -> tuple[Any, ...]:
     x, w, b = _layer(shape, dtype, rng)
     y = ops.linear(x, w, b, activation="relu")
     return _normal(y.shape, dtype, rng), y, x, w
@@ -179,11 +207,11 @@ def _arrays(count: int) -> Make:
     return lambda shape, dtype, rng: tuple(_normal(shape, dtype, rng) for _ in range(count))
 
 
-def _labels_and_classes(shape: Shape, dtype: Any, rng: np.random.Generator) -> tuple[Any, ...]:
+def _labels_and_classes(shape: Shape, dtype: Any, rng: Any) -> tuple[Any, ...]:
     return rng.integers(0, shape[1], shape[0]), shape[1], dtype
 
 
-def _pixels_and_indices(shape: Shape, dtype: Any, rng: np.random.Generator) -> tuple[Any, ...]:
+def _pixels_and_indices(shape: Shape, dtype: Any, rng: Any) -> tuple[Any, ...]:
     images = rng.integers(0, 256, (60_000, shape[1]), np.uint8)
     return images, rng.integers(0, len(images), shape[0]), dtype
 
@@ -194,12 +222,16 @@ def _gathered_bytes(arguments: tuple[Any, ...]) -> int:
 
 
 def _other(
-    name: str, make: Make, shapes: tuple[Shape, ...], in_place: bool = False, read: Any = array_bytes, **options: Any
+    name: str,
+    make: Make,
+    shapes: tuple[Shape, ...],
+    in_place: bool = False,
+    read: Any = array_bytes,
+    dtypes: tuple[str, ...] = DTYPES,
+    **options: Any,
 ) -> Operation:
-    function = name.partition(" ")[0]
-    return Operation(
-        name, function, "other", make, shapes, shapes[:2], MappingProxyType(options), in_place=in_place, read=read
-    )
+    function, fixed = name.partition(" ")[0], MappingProxyType(options)
+    return Operation(name, function, "other", make, shapes, shapes[:2], fixed, in_place, read, dtypes)
 
 
 LABELLED_SHAPES: tuple[Shape, ...] = ((128, 10), (60_000, 10), (4096, 1000))
@@ -216,9 +248,15 @@ OTHER = (
     _other("accuracy", _labelled, LABELLED_SHAPES),
     _other("count_correct", _labelled, LABELLED_SHAPES),
     _other(
-        "gather_scale", _pixels_and_indices, ((128, 784),), read=_gathered_bytes, scale=1 / 78.6, shift=-0.42
+        "gather_scale",
+        _pixels_and_indices,
+        ((128, 784),),
+        read=_gathered_bytes,
+        dtypes=("float32", "float64"),
+        scale=1 / 78.6,
+        shift=-0.42,
     ),
-)  # fmt: skip
+)
 
 OPERATIONS: Mapping[str, Operation] = MappingProxyType(
     {operation.name: operation for operation in (*ROWS, *_activations(), *OTHER)}

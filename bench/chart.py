@@ -10,7 +10,7 @@ from softgrad.bench.results import Cell, Results
 from softgrad.bench.sheets import thread_words
 
 COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:purple")
-MARKERS = {"float32": "o", "float64": "s"}
+MARKERS = {"float32": "o", "float64": "s", "float16": "^"}
 ROW_INCHES, EXTRA_INCHES, WIDTH_INCHES = 0.21, 1.6, 11.0
 
 

@@ -6,13 +6,14 @@ import gc
 import math
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from softgrad.bench.cases import Case, array_bytes
+from softgrad.bench.device import PROCESSORS, Device, host_seconds
 from softgrad.bench.peers.peer import Contender, Peer, as_tuple
 from softgrad.bench.results import Cell, Problem, Time
 
@@ -28,13 +29,15 @@ LONG_SECONDS = 0.02
 
 # The error an element may have: relative to itself, and relative to the root mean square of all. The second is for the
 # tails, where some packages' formulas cancel: JAX's gelu_tanh_backward is off by 1e-5 where it should vanish.
-TOLERANCES = {"float32": (1e-4, 3e-5), "float64": (1e-9, 1e-10)}
+TOLERANCES = {"float16": (1e-2, 5e-3), "float32": (1e-4, 3e-5), "float64": (1e-9, 1e-10)}
 
 
-def compete(case: Case, ours: Peer, peers: Sequence[Peer], threads: int, budget: float) -> Cell:
+def compete(
+    case: Case, ours: Peer, peers: Sequence[Peer], threads: int, budget: float, device: Device = PROCESSORS
+) -> Cell:
     """Compare and time all contenders of a case."""
-    result, contenders, problems = admit(case, ours, peers)
-    medians = time_in_turn(contenders, budget, settle=threads > 1)
+    result, contenders, problems = admit(case, ours, peers, device)
+    medians = time_in_turn(contenders, budget, settle=threads > 1, seconds=device.seconds)
     return Cell(
         case.operation.name,
         case.operation.family,
@@ -50,16 +53,18 @@ def compete(case: Case, ours: Peer, peers: Sequence[Peer], threads: int, budget:
     )
 
 
-def admit(case: Case, ours: Peer, peers: Sequence[Peer]) -> tuple[Any, list[Contender], list[Problem]]:
+def admit(
+    case: Case, ours: Peer, peers: Sequence[Peer], device: Device = PROCESSORS
+) -> tuple[Any, list[Contender], list[Problem]]:
     """Our result, the contenders that agree with it, and those that do not."""
-    result = _as_numpy(ours.contender(ours.ways_of(case)[0], case).call())
+    result = _owned(device, ours.contender(ours.ways_of(case)[0], case).call())
     contenders: list[Contender] = []
     problems: list[Problem] = []
     for peer in (ours, *peers):
         for way in peer.ways_of(case):
             try:
                 contender = peer.contender(way, case, result)
-                difference = compare(contender, result, way.precision or case.dtype)
+                difference = compare(contender, result, way.precision or case.dtype, device)
             except Exception as error:  # whatever another package may raise: it is left out, and said so
                 difference = f"{type(error).__name__}: {error}"
             if difference is None:
@@ -69,15 +74,15 @@ def admit(case: Case, ours: Peer, peers: Sequence[Peer]) -> tuple[Any, list[Cont
     return result, contenders, problems
 
 
-def _as_numpy(result: Any) -> Any:
-    """A result, or each of several, as a NumPy array."""
-    return tuple(map(np.asarray, result)) if isinstance(result, tuple) else np.asarray(result)
+def _owned(device: Device, result: Any) -> Any:
+    """A result, or each of several, as an array of the device."""
+    return tuple(map(device.own, result)) if isinstance(result, tuple) else device.own(result)
 
 
-def compare(contender: Contender, result: Any, precision: str) -> str | None:
+def compare(contender: Contender, result: Any, precision: str, device: Device = PROCESSORS) -> str | None:
     """How the contender's result differs from ours, or None if it does not, by more than rounding in that precision."""
     with contender.context():
-        found = as_tuple(_as_numpy(contender.call()))
+        found = as_tuple(_owned(device, contender.call()))
     expected = as_tuple(result)
     if len(found) != len(expected):
         return f"{len(found)} results instead of {len(expected)}"
@@ -98,16 +103,23 @@ def _difference(found: Any, expected: Any, precision: str) -> str | None:
     dtype = np.result_type(expected, np.float32)  # counts are compared as floats
     size = np.abs(expected, dtype=dtype)
     flat = size.reshape(-1)
-    limit = absolute * math.sqrt(np.vdot(flat, flat) / max(flat.size, 1))
+    limit = absolute * math.sqrt(float(np.vdot(flat, flat)) / max(flat.size, 1))
     excess = np.abs(found - expected, dtype=dtype)
     excess -= np.multiply(size, relative, out=size)
-    worst = np.unravel_index(np.argmax(excess), excess.shape)  # NaN, if there is any
-    if excess[worst] <= limit:
+    worst = int(np.argmax(excess))  # NaN, if there is any
+    if float(excess.reshape(-1)[worst]) <= limit:
         return None
-    return f"{found[worst]:.9g} instead of {expected[worst]:.9g} at {tuple(map(int, worst))}"
+    place = tuple(map(int, np.unravel_index(worst, excess.shape)))
+    return f"{float(found[place]):.9g} instead of {float(expected[place]):.9g} at {place}"
 
 
-def time_in_turn(contenders: Sequence[Contender], budget: float, *, settle: bool) -> list[float]:
+def time_in_turn(
+    contenders: Sequence[Contender],
+    budget: float,
+    *,
+    settle: bool,
+    seconds: Callable[[Callable[[], Any], int], float] = host_seconds,
+) -> list[float]:
     """The median seconds of a call of each, from rounds in which each has its turn.
 
     Parameters
@@ -118,40 +130,36 @@ def time_in_turn(contenders: Sequence[Contender], budget: float, *, settle: bool
         Seconds for each contender, on average; there are five rounds in any case.
     settle
         Before each turn let the threads of the others fall asleep, and wake one's own with a call that is not timed.
+    seconds
+        Whose clock: `Device.seconds`.
     """
-    guesses = [_guess(contender) for contender in contenders]
+
+    def turn(contender: Contender, repeats: int, *, wake: bool) -> float:
+        """Seconds of a call, after one that is not timed if it is to `wake` threads."""
+        with contender.context():
+            if wake:
+                contender.call()
+            return seconds(contender.call, repeats)
+
+    # About how many seconds a call takes; it has been called before, so what it compiles or keeps is there.
+    guesses = [turn(contender, 1, wake=False) for contender in contenders]
+    for i, contender in enumerate(contenders):
+        if guesses[i] < LONG_SECONDS:
+            guesses[i] = min(guesses[i], turn(contender, 1, wake=False))
     repeats = [max(1, round(ROUND_SECONDS / guess)) for guess in guesses]
     wake = [settle and guess < LONG_SECONDS for guess in guesses]
-    seconds: list[list[float]] = [[] for _ in contenders]
+    times: list[list[float]] = [[] for _ in contenders]
     with _no_garbage_collection():
         end = time.perf_counter() + budget * len(contenders)
         rounds = 0
         while rounds < MIN_ROUNDS or (rounds < MAX_ROUNDS and time.perf_counter() < end):
-            for turn in range(len(contenders)):
-                i = (turn + rounds) % len(contenders)
+            for place in range(len(contenders)):
+                i = (place + rounds) % len(contenders)
                 if settle:
                     time.sleep(SETTLE_SECONDS)
-                seconds[i].append(_turn(contenders[i], repeats[i], wake=wake[i]))
+                times[i].append(turn(contenders[i], repeats[i], wake=wake[i]))
             rounds += 1
-    return [statistics.median(times) for times in seconds]
-
-
-def _turn(contender: Contender, repeats: int, *, wake: bool) -> float:
-    """Seconds of a call, from one round of `repeats` calls, after one that is not timed if it is to `wake` threads."""
-    call = contender.call
-    with contender.context():
-        if wake:
-            call()
-        started = time.perf_counter()
-        for _ in range(repeats):
-            call()
-        return (time.perf_counter() - started) / repeats
-
-
-def _guess(contender: Contender) -> float:
-    """About how many seconds a call takes; it has been called before, so what it compiles or keeps is there."""
-    first = _turn(contender, 1, wake=False)
-    return first if first > LONG_SECONDS else min(first, _turn(contender, 1, wake=False))
+    return [statistics.median(found) for found in times]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The machine's own copy rate: what a kernel that only moves memory could reach in the same run."""
+"""The machine's own copy rate, or a card's: what a kernel that only moves memory could reach in the same run."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+
+from softgrad.bench.device import Device
 
 # Well beyond a last-level cache: copies of this size go to memory and back.
 COPIED_BYTES = 256 << 20
@@ -28,3 +30,10 @@ def copy_rate(threads: int) -> float:
             list(pool.map(lambda part: np.copyto(*part), parts))
             seconds.append(time.perf_counter() - started)
     return 2 * COPIED_BYTES / statistics.median(seconds) / 1e9
+
+
+def card_copy_rate(card: Device, elements: int) -> float:
+    """GB/s read plus written by a plain copy of so many float32 on a card; the median of five."""
+    source, target = card.xp.ones(elements, np.float32), card.xp.zeros(elements, np.float32)
+    seconds = [card.seconds(lambda: card.xp.copyto(target, source), 5) for _ in range(COPIES)]
+    return 2 * int(source.nbytes) / statistics.median(seconds) / 1e9

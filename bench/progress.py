@@ -8,6 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from softgrad.bench.results import Cell, Results
 from softgrad.bench.run import count_cells, run
 from softgrad.bench.sheets import shape_text, thread_words
+from softgrad.bench.training import Side, TrainingResults, TrainingSettings, measure_training, sides_of
 
 
 def run_with_progress(results: Results) -> None:
@@ -25,3 +26,16 @@ def run_with_progress(results: Results) -> None:
             bar.update(task, advance=1, description=where)
 
         run(results, on_cell)
+
+
+def train_with_progress(settings: TrainingSettings) -> TrainingResults:
+    """Train all sides, showing who was the last and how much is left."""
+    console = Console(stderr=True)
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("starting", total=settings.rounds * len(sides_of(settings.backend)))
+
+        def on_training(side: Side) -> None:
+            bar.update(task, advance=1, description=side)
+
+        return measure_training(settings, on_training)

@@ -12,7 +12,7 @@ from typing import Any
 
 from softgrad.bench.cases import OPERATIONS
 from softgrad.bench.results import Cell, Overhead, Results
-from softgrad.bench.settings import Settings
+from softgrad.bench.settings import ON_CARD, Settings
 from softgrad.bench.sheets import thread_words
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -22,13 +22,13 @@ OnCell = Callable[[Cell], None]
 
 def count_cells(settings: Settings) -> int:
     """How many cells a run of these settings has."""
-    operations = [OPERATIONS[name] for name in settings.operations]
-    shapes = sum(len(row.quick_shapes if settings.quick else row.shapes) for row in operations)
-    return shapes * len(settings.dtypes) * len(settings.threads)
+    return len(settings.threads) * sum(len(list(OPERATIONS[name].places(settings))) for name in settings.operations)
 
 
 def run(results: Results, on_cell: OnCell) -> None:
     """Measure what `results.settings` ask for and add it to `results`, calling `on_cell` after each cell.
+
+    There is a process for each number of threads; for a card there is one.
 
     Raises
     ------
@@ -40,8 +40,10 @@ def run(results: Results, on_cell: OnCell) -> None:
 
 
 def environment_for(threads: int) -> dict[str, str]:
-    """The environment of a process in which every library is to use so many threads."""
-    environment = {**os.environ, **{name: str(threads) for name in THREAD_VARIABLES}}
+    """The environment of a process in which every library is to use so many threads; their usual ones for a card."""
+    environment = dict(os.environ)
+    if threads != ON_CARD:
+        environment |= {name: str(threads) for name in THREAD_VARIABLES}
     # It makes OpenBLAS use the kernels of another processor: NumPy's matrix products, and so ours, would be slower.
     environment.pop("OPENBLAS_CORETYPE", None)
     return environment

@@ -6,9 +6,20 @@ import os
 from dataclasses import asdict, dataclass
 from typing import Any
 
+BACKENDS = ("cpu", "gpu")
 FAMILIES = ("rows", "elementwise", "other")
-DTYPES = ("float32", "float64")
-PEERS = ("torch", "jax", "scipy", "numpy")
+DTYPES = ("float32", "float64", "float16")
+
+# What is measured where nothing else is asked for.
+USUAL_DTYPES = {"cpu": ("float32", "float64"), "gpu": DTYPES}
+PEERS = {"cpu": ("torch", "jax", "scipy", "numpy"), "gpu": ("torch", "torch_compile", "triton", "cupy")}
+ALL_PEERS = tuple(dict.fromkeys(PEERS["cpu"] + PEERS["gpu"]))
+
+# The number of threads of a run whose work is a card's.
+ON_CARD = 0
+
+# Of an array on a card: in float32 256 MiB, well beyond any card's cache.
+ELEMENTS = 1 << 26
 
 BUDGET, QUICK_BUDGET = 0.1, 0.03  # seconds
 
@@ -22,11 +33,16 @@ class Settings:
     operations
         Names of rows of `cases.OPERATIONS`.
     dtypes, threads, peers
-        Every operation is measured in every dtype, with every number of threads, beside every peer that has it.
+        Every operation is measured in every dtype, with every number of threads (`ON_CARD` for a card), beside every
+        peer that has it.
     budget
         Seconds of timing for each contender of a cell; a cell is one operation, shape, dtype and number of threads.
     quick
-        Measure at the few shapes of `Operation.quick_shapes`.
+        Measure at few shapes.
+    backend
+        Where: "cpu" or "gpu".
+    elements
+        Of an array on a card.
     """
 
     operations: tuple[str, ...]
@@ -35,6 +51,8 @@ class Settings:
     peers: tuple[str, ...]
     budget: float
     quick: bool
+    backend: str = "cpu"
+    elements: int = ELEMENTS
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON's types."""

@@ -9,11 +9,13 @@ from typing import TypeVar
 
 from softgrad.bench.cases import MEMORY_BOUND
 from softgrad.bench.results import LOSING, Cell, Results, Time, geometric_mean
+from softgrad.bench.settings import ON_CARD
 
 # Data moved by a call beyond which the share of the copy rate is printed: smaller data may stay in a cache.
 LARGE_BYTES = 60_000_000
 
-# The kernels of which that share is printed: those that do little but move memory, and the softmax.
+# The kernels of which that share is printed: those that do little but move memory, and the softmax. On a card it is
+# printed of all, since there all should do little else.
 NEAR_COPIES = ("softmax", "softmax_backward", *MEMORY_BOUND)
 
 LOST = "!"  # marks a losing cell, so that it is seen without colour too
@@ -80,22 +82,28 @@ def _by_cell(title: str, cells: Sequence[Cell]) -> Sheet:
     return Sheet(f"Times quicker than the best peer: {title}", headings, tuple(rows), names=2)
 
 
-def _large_sheet(results: Results) -> Sheet:
-    """Rates of the kernels that do little but move memory, at their largest size."""
-    rows = []
+def _large_cells(results: Results) -> Iterator[Cell]:
+    """On a card all cells, else the largest of each kernel that does little but move memory."""
+    large = [cell for cell in results.cells if cell.traffic > LARGE_BYTES]
+    if results.settings.backend == "gpu":
+        yield from large
+        return
     for threads in results.settings.threads:
         for dtype in results.settings.dtypes:
             for operation in NEAR_COPIES:
-                cells = [
-                    cell
-                    for cell in results.cells
-                    if (cell.operation, cell.threads, cell.dtype) == (operation, threads, dtype)
-                    and cell.traffic > LARGE_BYTES
-                ]
+                own = (operation, threads, dtype)
+                cells = [cell for cell in large if (cell.operation, cell.threads, cell.dtype) == own]
                 if cells:
-                    cell = max(cells, key=lambda cell: cell.traffic)
-                    rates = (text for out in (False, True) for text in _rate_texts(results, cell, out=out))
-                    rows.append((operation, shape_text(cell.shape), dtype, str(threads), *rates))
+                    yield max(cells, key=lambda cell: cell.traffic)
+
+
+def _large_sheet(results: Results) -> Sheet:
+    """Rates of large arrays beside plain copies."""
+    rows = []
+    for cell in _large_cells(results):
+        rates = (text for out in (False, True) for text in _rate_texts(results, cell, out=out))
+        where = "card" if cell.threads == ON_CARD else str(cell.threads)
+        rows.append((cell.operation, shape_text(cell.shape), cell.dtype, where, *rates))
     copies = "; ".join(f"{thread_words(threads)} {rate_text(rates)}" for threads, rates in results.copy_rates.items())
     return Sheet(
         f"Large arrays (over {LARGE_BYTES / 1e6:.0f} MB moved) beside plain copies, GB/s: {copies}",
@@ -189,7 +197,9 @@ def _distinct(cells: Sequence[Cell], key: Callable[[Cell], T]) -> list[T]:
 
 
 def thread_words(threads: int) -> str:
-    """As in "1 thread"."""
+    """As in "1 thread", or that it was a card."""
+    if threads == ON_CARD:
+        return "a card"
     return f"{threads} thread" + ("s" if threads > 1 else "")
 
 

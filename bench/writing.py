@@ -1,19 +1,20 @@
-"""A run's files: JSON for programs, Markdown and a chart for people."""
+"""A run's files: JSON for programs, Markdown and a chart for people; each is written whole or not at all."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from softgrad.bench.peers import is_installed
-from softgrad.bench.report import markdown
+from softgrad.bench.report import Report, markdown
 from softgrad.bench.results import Results
 from softgrad.train.atomic import atomic_write
 
 CHART_SUFFIXES = (".png", ".svg")
 
 
-def check_files(json_file: Path | None, table_file: Path | None, chart_file: Path | None) -> None:
+def check_files(json_file: Path | None, table_file: Path | None, chart_file: Path | None = None) -> None:
     """Refuse what could not be written, before anything is measured.
 
     Raises
@@ -31,12 +32,16 @@ def check_files(json_file: Path | None, table_file: Path | None, chart_file: Pat
             raise ValueError("chart needs matplotlib, which is not installed; install it with pip install matplotlib")
 
 
-def write_files(results: Results, json_file: Path | None, table_file: Path | None, chart_file: Path | None) -> None:
-    """Write those files that are asked for, each whole or not at all."""
+def write_files(found: dict[str, Any], report: Report, json_file: Path | None, table_file: Path | None) -> None:
+    """Write those that are asked for: what was found as JSON, the report as Markdown."""
     if json_file is not None:
-        atomic_write(json_file, json.dumps(results.to_json(), indent=1).encode())
+        atomic_write(json_file, json.dumps(found, indent=1).encode())
     if table_file is not None:
-        atomic_write(table_file, markdown(results).encode())
+        atomic_write(table_file, markdown(report).encode())
+
+
+def write_chart(results: Results, chart_file: Path | None) -> None:
+    """Write the picture, if it is asked for."""
     if chart_file is not None:
         from softgrad.bench.chart import chart
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from softgrad.kernels.formulas.activation_table import ACTIVATIONS
 from softgrad.ops.activations import FUNCTIONS as _FUNCTIONS
-from softgrad.ops.backend import BackendUnavailableError
+from softgrad.ops.gpu import BackendUnavailableError
 from softgrad.ops.labels import accuracy, count_correct, gather_scale, one_hot
 from softgrad.ops.linear import linear, linear_backward
 from softgrad.ops.losses import softmax_cross_entropy, softmax_cross_entropy_with_grad

@@ -6,7 +6,6 @@ arrays on the GPU. No GPU package is imported before a CuPy array, or ``get_back
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
@@ -15,10 +14,7 @@ from typing import Any
 import numpy as np
 
 from softgrad.kernels import cpu
-
-
-class BackendUnavailableError(RuntimeError):
-    """The backend asked for cannot run here; the message says what is missing."""
+from softgrad.ops.gpu import BackendUnavailableError, load_gpu
 
 
 @dataclass(frozen=True)
@@ -48,18 +44,10 @@ CPU = Backend("cpu", np, np.ndarray, cpu)
 # Types of the usual arguments, of which nothing more has to be asked.
 NEVER_ON_GPU = frozenset({np.ndarray, type(None), list, tuple})
 
-GPU_NEEDS = "the GPU backend needs softgrad[cuda12] or softgrad[cuda13], and an NVIDIA GPU with its driver"
-
 
 @cache
 def _gpu() -> Backend:
-    try:
-        cupy = importlib.import_module("cupy")
-        kernels = importlib.import_module("softgrad.kernels.cuda")
-    except ImportError as error:
-        raise BackendUnavailableError(f"{GPU_NEEDS} ({error}); use NumPy arrays or the cpu backend") from error
-    if not cupy.cuda.is_available():
-        raise BackendUnavailableError(f"{GPU_NEEDS} (CuPy finds no GPU); use NumPy arrays or the cpu backend")
+    cupy, kernels = load_gpu()
     return Backend("gpu", cupy, cupy.ndarray, kernels)
 
 

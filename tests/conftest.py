@@ -20,7 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / ("simulator" if "NUMBA_
 from numerics import Arrays
 
 from softgrad.kernels.cpu import threads
-from softgrad.ops.backend import BackendUnavailableError, get_backend
+from softgrad.ops.backend import get_backend
+from softgrad.ops.gpu import BackendUnavailableError
 
 collect_ignore = ["simulator"]
 if find_spec("numba_cuda") is None:  # there is none for macOS

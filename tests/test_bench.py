@@ -24,15 +24,16 @@ from softgrad.bench.contest import admit, compete, time_in_turn
 from softgrad.bench.copy_rate import copy_rate
 from softgrad.bench.peers import is_installed, load_peer
 from softgrad.bench.peers.peer import Contender, Peer, both
-from softgrad.bench.report import markdown, print_results
+from softgrad.bench.report import markdown, ops_report, print_report
 from softgrad.bench.results import Cell, Overhead, Problem, Results, Time, geometric_mean
 from softgrad.bench.run import count_cells, run
-from softgrad.bench.settings import DTYPES, FAMILIES, PEERS, Settings
+from softgrad.bench.settings import DTYPES, FAMILIES, PEERS, USUAL_DTYPES, Settings
 from softgrad.bench.sheets import ratio_text, shape_text, sheets, time_text
+from softgrad.bench.training import Training, TrainingSettings, measure_training, sides_of
 from softgrad.cli import main
 
 OURS = load_peer("softgrad")
-INSTALLED = [name for name in PEERS if is_installed(name)]
+INSTALLED = [name for name in PEERS["cpu"] if is_installed(name)]
 SMALL = 40  # of a large shape's sizes
 
 QUICKLY = Settings(("softmax",), ("float32",), (1,), ("numpy",), 0.001, True)
@@ -104,7 +105,7 @@ def test_traffic_is_what_is_read_and_written_once():
 # ---- agreement
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", USUAL_DTYPES["cpu"])
 @pytest.mark.parametrize("name", list(OPERATIONS))
 def test_every_peer_agrees_with_ours(name, dtype):
     case = small_case(name, dtype)
@@ -252,12 +253,12 @@ def test_numbers_are_short():
 
 def test_losing_cells_are_marked_and_listed_with_the_winner(capsys):
     results = results_of(cell(), cell(ours=1e-7, threads=1, problems=(Problem("torch", "nan instead of 1"),)))
-    print_results(results)
+    print_report(ops_report(results))
     printed = capsys.readouterr().out
     assert "Losing cells" in printed
     assert "0.50×!" in printed
     assert "not timed: torch in softmax 128×10 float32, 1 thread: nan instead of 1" in printed
-    document = markdown(results)
+    document = markdown(ops_report(results))
     assert "**0.50×!**" in document
     assert "## Not timed" in document
     losing = next(sheet for sheet in sheets(results) if sheet.title == "Losing cells")
@@ -277,7 +278,7 @@ def test_tables_fit_a_hundred_columns(capsys, monkeypatch):
     results.copy_rates[1] = [20.0, 21.0]
     results.overheads.append(Overhead(1, 1e-6, 2e-6, 3e-6))
     monkeypatch.setenv("COLUMNS", "100")
-    print_results(results)
+    print_report(ops_report(results))
     printed = capsys.readouterr().out
     assert "…" not in printed
     tables = [line for line in printed.splitlines() if line.startswith(" ")]
@@ -288,9 +289,9 @@ def test_tables_fit_a_hundred_columns(capsys, monkeypatch):
 def test_a_busy_machine_is_warned_of():
     results = results_of(cell())
     results.others[1] = 0.34
-    assert "with 1 thread, other processes took 34% of the processors" in markdown(results)
+    assert "with 1 thread, other processes took 34% of the processors" in markdown(ops_report(results))
     results.others[1] = 0.01
-    assert "Warnings" not in markdown(results)
+    assert "Warnings" not in markdown(ops_report(results))
 
 
 def test_chart_is_a_picture():
@@ -359,9 +360,38 @@ def test_the_command_measures_prints_and_writes(tmp_path, monkeypatch):
                 assert ratio == pytest.approx(seconds["numpy"] / seconds["softgrad"])
 
 
+def test_train_trains_all_sides_and_writes(tmp_path):
+    data, table = tmp_path / "train.json", tmp_path / "train.md"
+    options = ("--dataset", "digits", "--epochs", 2, "--rounds", 1, "--threads", 1, "--json", data, "--table", table)
+    result = CliRunner().invoke(main, ["bench", "train", *map(str, options)])
+    assert result.exit_code == 0, result.output
+    found = json.loads(data.read_text())
+    assert {training["side"] for training in found["trainings"]} == set(sides_of("cpu"))
+    for training in found["trainings"]:
+        assert len(training["seconds"]) == len(training["accuracies"]) == 2
+        assert min(training["accuracies"]) > 0.6
+    assert "| softgrad |" in table.read_text()
+    assert "test accuracy" in result.stdout
+
+
+def test_time_to_an_accuracy_is_the_sum_of_the_epochs_until_there():
+    training = Training("softgrad", (1.0, 2.0, 4.0), (0.9, 0.98, 0.97))
+    assert training.seconds_to(0.9) == 1.0
+    assert training.seconds_to(0.95) == 3.0
+    assert training.seconds_to(0.99) is None
+
+
+def test_a_side_that_fails_is_an_error_with_its_last_words(monkeypatch):
+    monkeypatch.setattr("softgrad.bench.training.sides_of", lambda backend: ("nobody",))
+    settings = TrainingSettings("cpu", "no-such-set", None, 1, 1, 1)
+    with pytest.raises(ChildProcessError, match=r"training by nobody failed: .*no-such-set"):
+        measure_training(settings, lambda side: None)
+
+
 def test_wrong_use_is_one_line():
     for arguments, message in (
         (("--op", "softmaks"), "--op must be one of softmax"),
+        (("--peer", "cupy"), "--peer must be one of torch, jax, scipy, numpy with --backend cpu; got cupy"),
         (("--chart", "ops.gif"), "--chart must end in .png or .svg"),
         (("--json", "no/such/folder/ops.json"), "--json must be in a folder that exists"),
     ):

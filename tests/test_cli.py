@@ -147,7 +147,7 @@ def test_bad_input_is_one_line_and_an_exit_code(arguments, code, words, tmp_path
 def test_a_backend_that_cannot_run_says_what_is_missing(tmp_path):
     result = invoke("train", *QUICK, "--backend", "gpu", "--run-dir", tmp_path / "run")
     assert result.exit_code == 1
-    assert "the GPU backend needs softgrad[cuda12] or softgrad[cuda13]" in error_of(result)
+    assert "the GPU backend cannot run: " in error_of(result)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -355,3 +355,15 @@ def test_ctrl_c_leaves_a_checkpoint_from_which_the_run_ends_as_if_never_interrup
     found = load_file(tmp_path / "cut" / "last.safetensors")
     for name in expected:
         assert np.array_equal(expected[name], found[name]), name
+
+
+def test_out_of_memory_is_one_line_with_the_size_and_the_remedy(monkeypatch):
+    def full(*arguments):
+        raise MemoryError("Out of memory allocating 1,024 bytes")
+
+    monkeypatch.setattr("softgrad.train.run.Trainer", full)
+    result = invoke("train", "--dataset", "digits")
+    assert result.exit_code == 1
+    assert error_of(result) == (
+        "Error: out of memory: Out of memory allocating 1,024 bytes; a smaller --batch-size or --hidden needs less"
+    )

@@ -15,7 +15,8 @@ from numerics import Arrays, assert_ulp
 import softgrad
 from softgrad import ops
 from softgrad.kernels import CONTRACT
-from softgrad.ops.backend import BackendUnavailableError, get_backend
+from softgrad.ops.backend import get_backend
+from softgrad.ops.gpu import BackendUnavailableError
 
 ROOT = Path(softgrad.__file__).resolve().parent
 

@@ -11,7 +11,8 @@ from numba.core import config
 from numerics import Arrays, assert_ulp
 
 from softgrad import ops
-from softgrad.ops.backend import BackendUnavailableError, get_backend
+from softgrad.ops.backend import get_backend
+from softgrad.ops.gpu import BackendUnavailableError
 from softgrad.train import TrainConfig, Trainer
 from softgrad.train.datasets import Dataset
 

@@ -249,3 +249,10 @@ def test_bad_arguments_of_gather_scale_raise_and_leave_out_alone(
         ops.gather_scale(x, indices, **options)
     assert str(raised.value) == message
     assert (np.asarray(options.get("out", 7)) == 7).all()
+
+
+def test_what_does_not_fit_the_memory_is_an_error_that_names_its_size_and_no_more(backend: Arrays) -> None:
+    labels = backend.put([0, 0, 0])
+    with pytest.raises(MemoryError, match=r"\d"):
+        ops.one_hot(labels, 1 << 45)
+    assert_same_bits(backend.get(ops.one_hot(labels[:1], 2)), np.array([[1.0, 0.0]]))

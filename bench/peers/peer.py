@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from softgrad.bench.cases import Case
+from softgrad.bench.cases import Case, is_array
 
 Call = Callable[[], Any]
 
@@ -52,6 +52,8 @@ class Way:
         What tells it from the package's other ways.
     context
         What to hold around its calls, if not what the package's calls need.
+    dtypes
+        Where it is to be had, if not in every dtype.
     precision
         The dtype whose precision its results have, if they fall short of their own dtype's.
     """
@@ -60,6 +62,7 @@ class Way:
     out: bool = False
     name: str = ""
     context: Callable[[], AbstractContextManager[Any]] | None = None
+    dtypes: tuple[str, ...] | None = None
     precision: str | None = None
 
 
@@ -89,7 +92,7 @@ class Peer:
     ways
         Its ways of the public functions of `softgrad.ops`, by name.
     array
-        Makes a NumPy array one of its own.
+        Makes a NumPy array one of its own; on a card a CuPy array, whose memory it shares.
     context
         What to hold around its calls.
     set_threads
@@ -103,13 +106,14 @@ class Peer:
     set_threads: Callable[[int], object] = lambda threads: None
 
     def ways_of(self, case: Case) -> tuple[Way, ...]:
-        """Its ways of doing the case; none, if it does not have the operation."""
-        return self.ways.get(case.operation.function, ())
+        """Its ways of doing the case; none, if it does not have the operation in that dtype."""
+        ways = self.ways.get(case.operation.function, ())
+        return tuple(way for way in ways if way.dtypes is None or case.dtype in way.dtypes)
 
     def contender(self, way: Way, case: Case, result: Any = None) -> Contender:
         """One of those ways, ready to be called.
 
-        `result` is what the call is to return, in NumPy's arrays; a way that writes needs it to know the memory.
+        `result` is what the call is to return, in our arrays; a way that writes needs it to know the memory.
         Arrays are converted, and memory for results allocated, here and not in the call.
         """
         operation = case.operation
@@ -126,7 +130,7 @@ class Peer:
         return self.name + (f" ({way.name})" if way.name else "") + (" with out=" if way.out else "")
 
     def _own(self, value: Any, *, copy: bool) -> Any:
-        if not isinstance(value, np.ndarray):
+        if not is_array(value):
             return value
         return self.array(value.copy() if copy else value)
 

@@ -12,6 +12,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn import functional
 
@@ -24,6 +25,12 @@ SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 CELU_SCALES = (1.0, 1.0, 1.0)  # alpha, scale, input scale at celu's default alpha
 SELU_SCALES = (SELU_ALPHA, SELU_SCALE, 1.0)
 MEAN, IGNORE_NOTHING = 1, -100
+
+
+def own_tensor(array: Any) -> torch.Tensor:
+    """A tensor over an array's memory, NumPy's or CuPy's."""
+    return torch.from_numpy(array) if isinstance(array, np.ndarray) else torch.from_dlpack(array)
+
 
 # ---- rows
 
@@ -57,7 +64,7 @@ def _cross_entropy_by_autograd(logits: Any, labels: Any) -> Call:
 
 
 def _cross_entropy_by_aten(logits: Any, labels: Any, out: Any = None) -> Call:
-    one = torch.ones((), dtype=logits.dtype)
+    one = logits.new_ones(())
     log_backward = aten._log_softmax_backward_data
     log_backward = log_backward.default if out is None else partial(log_backward.out, out=out[1])
 
@@ -74,7 +81,7 @@ def _cross_entropy_by_aten(logits: Any, labels: Any, out: Any = None) -> Call:
 
 
 def _heaviside(x: Any, out: Any = None) -> Call:
-    return partial(torch.heaviside, x, torch.ones((), dtype=x.dtype), **({} if out is None else {"out": out}))
+    return partial(torch.heaviside, x, x.new_ones(()), **({} if out is None else {"out": out}))
 
 
 def _copy(x: Any, *ignored: Any, out: Any = None) -> Call:
@@ -187,11 +194,11 @@ def _one_hot(labels: Any, classes: int, dtype: Any) -> Call:
 
 def _one_hot_by_scatter(labels: Any, classes: int, dtype: Any) -> Call:
     own = _own_dtype(dtype)
-    return lambda: torch.zeros(len(labels), classes, dtype=own).scatter_(1, labels[:, None], 1)
+    return lambda: labels.new_zeros(len(labels), classes, dtype=own).scatter_(1, labels[:, None], 1)
 
 
 def _count_correct(logits: Any, labels: Any) -> Any:
-    return (logits.argmax(1) == labels).sum().item()
+    return (logits.argmax(1) == labels).sum()
 
 
 def _gather_scale(x: Any, indices: Any, dtype: Any, scale: float, shift: float, out: Any = None) -> Call:
@@ -263,12 +270,12 @@ PEER = Peer(
                 Way(_sgd_fused, out=True, name="fused"),
             ),
             "one_hot": (Way(_one_hot, name="one_hot"), Way(_one_hot_by_scatter, name="scatter")),
-            "accuracy": (allocating(lambda logits, labels: _count_correct(logits, labels) / len(labels)),),
+            "accuracy": (allocating(lambda logits, labels: _count_correct(logits, labels).double() / len(labels)),),
             "count_correct": (allocating(_count_correct),),
             "gather_scale": (Way(_gather_scale), Way(_gather_scale, out=True)),
         }
     ),
-    array=torch.from_numpy,
+    array=own_tensor,
     context=torch.inference_mode,
     set_threads=torch.set_num_threads,
 )
