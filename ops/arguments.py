@@ -21,6 +21,10 @@ FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
 INT64 = np.dtype(np.int64)
 KERNEL_DTYPES: frozenset[np.dtype[Any]] = frozenset({FLOAT32, FLOAT64})
+
+# By which an array that is not the backend's own says that the backend's module can make it one.
+OWN_INTERFACE = {"cpu": "__array__", "gpu": "__cuda_array_interface__"}
+
 LARGEST = {FLOAT32: float(np.finfo(np.float32).max), FLOAT64: float(np.finfo(np.float64).max)}
 
 
@@ -59,6 +63,45 @@ def apart(out: Any, array: Any) -> bool:
     return out is array or (out.base is None and array.base is None) or not np.may_share_memory(out, array)
 
 
+def as_array(backend: Backend, value: Any, name: str) -> Any:
+    """`value` as an array of the backend, over its own memory where it has any: anyone's array, a list, a number.
+
+    Raises
+    ------
+    TypeError
+        If it is none.
+    """
+    if type(value) is backend.array_type:
+        return value
+    try:
+        if hasattr(value, "__dlpack__") and not hasattr(value, OWN_INTERFACE[backend.name]):
+            return backend.xp.from_dlpack(value)
+        return backend.xp.asarray(value)
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:  # whatever another package's array may raise
+        raise TypeError(
+            f"{name} must be an array or what can be made one; got {type(value).__name__}: {error}"
+        ) from error
+
+
+def mask_array(backend: Backend, value: Any, shape: tuple[int, ...], name: str = "where") -> Any:
+    """`value` as a boolean array of that shape, broadcast.
+
+    Raises
+    ------
+    TypeError
+        If it does not hold booleans.
+    ValueError
+        If it cannot be broadcast to the shape.
+    """
+    array = as_array(backend, value, name)
+    if array.dtype != np.bool_:
+        raise TypeError(f"{name} must be an array of booleans; got {array.dtype}; compare it, as in x > 0")
+    try:
+        return backend.xp.broadcast_to(array, shape)
+    except ValueError:
+        raise ValueError(f"{name} must broadcast to shape {shape}, x's; got shape {array.shape}") from None
+
+
 def float_array(backend: Backend, value: Any, name: str) -> Any:
     """`value` as an array of float16, float32 or float64; integers and booleans become float64.
 
@@ -67,7 +110,7 @@ def float_array(backend: Backend, value: Any, name: str) -> Any:
     TypeError
         For complex numbers, objects and all other dtypes.
     """
-    array: Any = value if type(value) is backend.array_type else backend.xp.asarray(value)
+    array = as_array(backend, value, name)
     dtype = array.dtype
     if dtype in KERNEL_DTYPES:
         return array
@@ -86,7 +129,7 @@ def integer_array(backend: Backend, value: Any, name: str) -> Any:
     TypeError
         If it does not hold integers.
     """
-    array: Any = value if type(value) is backend.array_type else backend.xp.asarray(value)
+    array = as_array(backend, value, name)
     if array.dtype == INT64 and is_clean(array):
         return array
     if array.size == 0 and not isinstance(value, backend.array_type):

@@ -1,7 +1,8 @@
 """The backends, one `Backend` record each, and which of them a call belongs to.
 
 Where an array lives decides: NumPy arrays (and anything NumPy can turn into one) are computed on the CPU, CuPy
-arrays on the GPU. No GPU package is imported before a CuPy array, or ``get_backend("gpu")``, asks for it.
+arrays, and others in a card's memory, on the GPU. No GPU package is imported before such an array, or
+``get_backend("gpu")``, asks for it.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ class Backend:
 
 CPU = Backend("cpu", np, np.ndarray, cpu)
 
+# DLPack's numbers of CUDA's memory: plain, and managed. What is pinned lies with the host.
+CUDA_DEVICES = (2, 13)
+
 # Types of the usual arguments, of which nothing more has to be asked.
 NEVER_ON_GPU = frozenset({np.ndarray, type(None), list, tuple})
 
@@ -79,21 +83,41 @@ def backend_of(**arrays: Any) -> Backend:
     Raises
     ------
     TypeError
-        If NumPy and CuPy arrays are mixed.
+        If arrays of the host's memory and of a card's are mixed.
     BackendUnavailableError
-        If there is a CuPy array and the GPU backend cannot run here.
+        If there is one of a card's and the GPU backend cannot run here.
     """
-    on_gpu = [name for name, array in arrays.items() if type(array) not in NEVER_ON_GPU and _is_cupy(array)]
+    on_gpu = [name for name, array in arrays.items() if type(array) not in NEVER_ON_GPU and _is_on_gpu(array)]
     if not on_gpu:
         return CPU
-    on_cpu = [name for name, array in arrays.items() if isinstance(array, np.ndarray) and name not in on_gpu]
+    on_cpu = [name for name, array in arrays.items() if name not in on_gpu and _is_on_cpu(array)]
     if on_cpu:
         raise TypeError(
-            f"{on_gpu[0]} is a CuPy array and {on_cpu[0]} a NumPy array; bring them to one side with "
-            f"cupy.asarray({on_cpu[0]}) or {on_gpu[0]}.get()"
+            f"{on_gpu[0]} is {_kind(arrays[on_gpu[0]])} array and {on_cpu[0]} {_kind(arrays[on_cpu[0]])} array; bring "
+            f"them to one side with cupy.asarray({on_cpu[0]}) or {on_gpu[0]}.get()"
         )
     return _gpu()
 
 
-def _is_cupy(array: Any) -> bool:
-    return type(array).__module__.partition(".")[0] == "cupy"
+def _is_on_gpu(array: Any) -> bool:
+    if _package(array) == "cupy" or hasattr(array, "__cuda_array_interface__"):
+        return True
+    return hasattr(array, "__dlpack_device__") and _dlpack_device(array) in CUDA_DEVICES
+
+
+def _is_on_cpu(array: Any) -> bool:
+    """Is it an array, and not on a card? Lists and numbers go wherever the arrays are."""
+    return isinstance(array, np.ndarray) or hasattr(array, "__dlpack_device__")
+
+
+def _dlpack_device(array: Any) -> int:
+    return int(array.__dlpack_device__()[0])
+
+
+def _package(array: Any) -> str:
+    return type(array).__module__.partition(".")[0]
+
+
+def _kind(array: Any) -> str:
+    name = {"numpy": "NumPy", "cupy": "CuPy"}.get(_package(array), _package(array))
+    return f"a {name}"
