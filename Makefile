@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 COMPILER := $(VENV)/.compiler
 GPU_PYTHON ?= $(BIN)/python
 
-.PHONY: help train test test-simd test-gpu-simulated test-gpu-compiled gpu-check lint types format wheel bench bench-train coefficients ulp digits clean
+.PHONY: help train test test-simd test-gpu-simulated test-gpu-compiled gpu-check lint types stubs docs format wheel bench bench-train coefficients ulp digits clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 20
@@ -57,6 +57,12 @@ types: $(INSTALLED)  ## Check types. The link gives mypy a folder with the packa
 	@mkdir -p build/typing && ln -sfn ../.. build/typing/softgrad
 	MYPYPATH=build/typing $(BIN)/mypy -p softgrad.bench -p softgrad.kernels -p softgrad.ops -p softgrad.train \
 		-m softgrad -m softgrad.cli -m softgrad.environment
+
+stubs: $(INSTALLED)  ## Write ops/__init__.pyi, the public functions' types, from their signatures.
+	$(BIN)/python tools/make_stubs.py
+
+docs: $(INSTALLED)  ## The public functions' page, build/docs/softgrad/ops.html, from their docstrings.
+	$(BIN)/python -m pdoc --docformat numpy --no-show-source --output-directory build/docs softgrad.ops '!softgrad[.]ops[.]'
 
 format: $(INSTALLED)  ## Format the code.
 	$(BIN)/ruff check --fix .

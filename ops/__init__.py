@@ -6,8 +6,6 @@ gradient, linear layers, optimizer updates. Array arguments are positional, opti
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from softgrad.kernels.formulas.activation_table import ACTIVATIONS
 from softgrad.ops.activations import FUNCTIONS as _FUNCTIONS
 from softgrad.ops.gpu import BackendUnavailableError
@@ -17,12 +15,7 @@ from softgrad.ops.losses import softmax_cross_entropy, softmax_cross_entropy_wit
 from softgrad.ops.softmax import log_softmax, log_softmax_backward, logsumexp, softmax, softmax_backward
 from softgrad.ops.updates import sgd_update
 
-globals().update(_FUNCTIONS)
-
-if TYPE_CHECKING:
-    # The activations come from a table; a type checker is told that such names exist.
-    def __getattr__(name: str) -> Any: ...
-
+globals().update(_FUNCTIONS)  # their types are in __init__.pyi, as those of all others
 
 __all__ = [
     "ACTIVATIONS",
