@@ -116,9 +116,14 @@ def float_array(backend: Backend, value: Any, name: str) -> Any:
         return array
     if dtype.kind in "iub":
         return array.astype(FLOAT64)
-    if dtype.kind == "f" and dtype.itemsize in (2, 4, 8):
-        return array.astype(dtype.newbyteorder("="), copy=False)
-    raise TypeError(f"{name} must be an array of real numbers (float16, float32, float64 or integers); got {dtype}")
+    check_real(dtype, name)
+    return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def check_real(dtype: Any, name: str) -> None:
+    """Raise TypeError unless it is a dtype of integers, of booleans, or of floats that the kernels can take."""
+    if dtype.kind not in "iub" and not (dtype.kind == "f" and dtype.itemsize in (2, 4, 8)):
+        raise TypeError(f"{name} must be an array of real numbers (float16, float32, float64 or integers); got {dtype}")
 
 
 def integer_array(backend: Backend, value: Any, name: str) -> Any:
@@ -180,6 +185,18 @@ def check_out(backend: Backend, out: Any, shape: tuple[int, ...], dtype: Any, na
         raise ValueError(f"{name} is read-only; pass an array that can be written to")
 
 
+def real_number(value: Any, name: str) -> float:
+    """`value` as a float; raises TypeError if it is no real number."""
+    if type(value) is float:
+        return value
+    if not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number; got {type(value).__name__}")
+    try:
+        return float(value)
+    except OverflowError:  # an integer beyond all floats
+        return math.inf if value > 0 else -math.inf
+
+
 def check_number(value: Any, name: str, *, minimum: float = -math.inf, dtype: Any = FLOAT64) -> float:
     """`value` as a number that is finite in that dtype, float32 or float64, and not below `minimum`.
 
@@ -190,13 +207,7 @@ def check_number(value: Any, name: str, *, minimum: float = -math.inf, dtype: An
     ValueError
         If it is not finite in that dtype, or below `minimum`.
     """
-    if type(value) is not float and not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number; got {type(value).__name__}")
-    largest = LARGEST[dtype]
-    try:
-        number = float(value)
-    except OverflowError:  # an integer beyond all floats
-        number = math.inf
+    number, largest = real_number(value, name), LARGEST[dtype]
     if not (minimum <= number <= largest and number >= -largest):
         bound = "" if minimum == -math.inf else f" not below {minimum:g}"
         raise ValueError(f"{name} must be a finite {dtype} number{bound}; got {value}")

@@ -10,7 +10,9 @@ import numpy as np
 from softgrad.ops.arguments import (
     FLOAT64,
     KERNEL_DTYPES,
+    as_array,
     check_number,
+    check_real,
     compute_dtype,
     contiguous,
     float_array,
@@ -179,11 +181,10 @@ def gather_scale(
     array([[0.2, 0.4]])
     """
     backend = backend_of(x=x, indices=indices, out=out)
-    x = x if isinstance(x, backend.array_type) else backend.xp.asarray(x)
-    if x.ndim != 2 or x.dtype.kind not in "fiub":
-        raise (ValueError if x.ndim != 2 else TypeError)(
-            f"x must be a matrix of real numbers; got shape {x.shape}, {x.dtype}"
-        )
+    x = as_array(backend, x, "x")
+    check_real(x.dtype, "x")
+    if x.ndim != 2:
+        raise ValueError(f"x must be a matrix, a row for each index to choose; got shape {x.shape}")
     given, indices = indices, integer_array(backend, indices, "indices")
     if indices.ndim != 1:
         raise ValueError(f"indices must have shape (B,); got shape {indices.shape}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from softgrad.ops.arguments import (
     is_ready,
     mask_array,
     ready_out,
+    real_number,
 )
 from softgrad.ops.axes import Axis, rows_of
 from softgrad.ops.backend import CPU, Backend, backend_of
@@ -35,12 +35,11 @@ ONE = 1.0
 
 def _temperature(value: Any, dtype: Any) -> float:
     """The temperature as a number of that dtype, in which a tiny one may be 0; 0 and infinity are exact limits."""
-    if not isinstance(value, Real):
-        raise TypeError(f"temperature must be a number; got {type(value).__name__}")
-    if not float(value) >= 0:
+    number = real_number(value, "temperature")
+    if not number >= 0:
         raise ValueError(f"temperature must be 0 or above; got {value}")
     with np.errstate(over="ignore", under="ignore"):
-        return float(dtype.type(value))
+        return float(dtype.type(number))
 
 
 class _Mask:
