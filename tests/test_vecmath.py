@@ -14,8 +14,9 @@ from mpmath import mp, mpf
 from numba import njit
 from numerics import assert_same_bits
 
-from softgrad.kernels.cpu import vecmath
+from softgrad.kernels.cpu import simd, vecmath
 from softgrad.kernels.cpu.simd import const
+from softgrad.kernels.formulas import primitives
 
 # The tools are no package.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
@@ -189,6 +190,38 @@ def _errors(actual: np.ndarray, x: np.ndarray, exact: object) -> np.ndarray:
     if x.dtype == np.float64:
         return sweep_ulp.float64_errors(actual, x, exact)
     return sweep_ulp.float32_errors(actual, np.array([float(exact(mpf(float(value)))) for value in x]))
+
+
+# ---- the square root, the processor's own
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sqrt_is_rounded_correctly(dtype: type) -> None:
+    x = np.abs(mixed("sqrt", dtype, 1_000))
+    x = x[np.isfinite(x)]
+    # A float64 root that is rounded again to float32 is still the nearest: it has more than twice the bits.
+    nearest = np.array([float(mp.sqrt(mpf(float(value)))) for value in x])
+    assert_same_bits(compiled(simd.sqrt)(x), nearest.astype(dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sqrt_of_special_values(dtype: type) -> None:
+    x = np.array([0.0, -0.0, np.inf, np.nan, 4.0, -1.0, -np.inf], dtype)
+    expected = np.array([0.0, -0.0, np.inf, np.nan, 2.0, np.nan, np.nan], dtype)
+    found = compiled(simd.sqrt)(x)
+    np.testing.assert_array_equal(found, expected)
+    assert np.signbit(found[1])
+    assert not np.signbit(found[0])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sqrt_of_a_number_is_that_of_a_lane(dtype: type) -> None:
+    root = njit(lambda x: primitives.sqrt(x))
+    for value in mixed("sqrt", dtype, 40)[3:]:
+        with np.errstate(invalid="ignore"):
+            plain = primitives.sqrt(value)
+        assert type(plain) is dtype
+        np.testing.assert_array_equal(dtype(root(value)), plain)
 
 
 # ---- the place of an element does not matter

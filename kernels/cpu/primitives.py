@@ -51,6 +51,7 @@ def _fma_exp_nonpositive(factor, x, addend, lost=None):
 
 for _primitive, _function in (
     (primitives.fabs, simd.fabs),
+    (primitives.sqrt, simd.sqrt),
     (primitives.exp, vecmath.exp),
     (primitives.expm1, vecmath.expm1),
     (primitives.log, vecmath.log),

@@ -171,6 +171,7 @@ def _emit_copysign(builder, number, x, sign):
 
 fabs = lanewise("fabs", 1, _emit_fabs)
 fma = lanewise("fma", 3, _llvm_function("fma"))
+sqrt = lanewise("sqrt", 1, _llvm_function("sqrt"))
 copysign = lanewise("copysign", 2, _emit_copysign)
 
 

@@ -35,10 +35,22 @@ def copysign(x, sign):
 
 def fma(a, b, c):
     """``a * b + c``, rounded once."""
-    if not (math.isfinite(a) and math.isfinite(b) and math.isfinite(c)):
+    if not (math.isfinite(a) and math.isfinite(b)):
         return a * b + c
+    if not math.isfinite(c):
+        return c
     exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
-    return type(a)(exact) if exact else a * b + c
+    if not exact:
+        return a * b + c
+    try:
+        return type(a)(exact)
+    except OverflowError:
+        return type(a)(math.inf if exact > 0 else -math.inf)
+
+
+def sqrt(x):
+    """The square root, rounded correctly."""
+    return np.sqrt(x)
 
 
 def exp(x):
