@@ -9,7 +9,7 @@ softmax, log_softmax, logsumexp, back   logsumexp                     softmax
 the same over an axis that is not last  logsumexp                     columns
 softmax cross-entropy, with gradient    losses, logsumexp             cross_entropy
 label check, accuracy count, one-hot                                  labels
-SGD, with momentum                      updates                       updates
+updates of SGD, Adagrad, RMSprop, Adam  updates                       updates
 gather and scale                        primitives (fma)              gather
 ======================================  ============================  ==================
 
@@ -23,7 +23,8 @@ disk.
 `CONTRACT` is what a backend's folder exports: the same names with the same arguments, over arrays of that backend,
 contiguous, already checked, outputs last. The two kernels of activations are built, once for each:
 ``activation_forward(activation)`` gives ``forward(x, parameters, out)``, ``activation_backward(activation)`` gives
-``backward(grad, saved, parameters, out)``. A kernel that returns a number returns Python's on the CPU; on a card it is
+``backward(grad, saved, parameters, out)``. So is that of an update's rule: ``update(rule)`` gives
+``step(param, grad, states, numbers)``. A kernel that returns a number returns Python's on the CPU; on a card it is
 an array without axes, left there, so that nothing waits for it. Only `first_outside` is waited for.
 """
 
@@ -57,10 +58,7 @@ CONTRACT: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "first_outside": ("indices", "bound"),
         "count_correct": ("logits", "labels"),
         "one_hot_forward": ("labels", "out"),
-        "sgd_update": ("param", "grad", "lr", "weight_decay"),
-        "sgd_momentum_update": (
-            "param", "grad", "velocity", "lr", "momentum", "nesterov", "weight_decay",
-        ),
+        "update": ("rule",),
         "gather_scale": ("x", "indices", "scale", "shift", "out"),
     }
 )  # fmt: skip

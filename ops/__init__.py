@@ -13,7 +13,7 @@ from softgrad.ops.labels import accuracy, count_correct, gather_scale, one_hot
 from softgrad.ops.linear import linear, linear_backward
 from softgrad.ops.losses import softmax_cross_entropy, softmax_cross_entropy_with_grad
 from softgrad.ops.softmax import log_softmax, log_softmax_backward, logsumexp, softmax, softmax_backward
-from softgrad.ops.updates import sgd_update
+from softgrad.ops.updates import adagrad_update, adam_update, adamw_update, rmsprop_update, sgd_update
 
 globals().update(_FUNCTIONS)  # their types are in __init__.pyi, as those of all others
 
@@ -21,6 +21,9 @@ __all__ = [
     "ACTIVATIONS",
     "BackendUnavailableError",
     "accuracy",
+    "adagrad_update",
+    "adam_update",
+    "adamw_update",
     "count_correct",
     "gather_scale",
     "linear",
@@ -29,6 +32,7 @@ __all__ = [
     "log_softmax_backward",
     "logsumexp",
     "one_hot",
+    "rmsprop_update",
     "sgd_update",
     "softmax",
     "softmax_backward",

@@ -1,10 +1,12 @@
-"""Optimizer updates, in place and fused: one pass over the parameter, its gradient and its state."""
+"""Optimizer updates, in place and fused: one pass over the parameter, its gradient and its states."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from itertools import combinations
+from numbers import Integral
 from typing import Any
 
+from softgrad.kernels.formulas import updates as rules
 from softgrad.ops.arguments import (
     apart,
     check_dtype,
@@ -20,6 +22,14 @@ from softgrad.ops.arguments import (
     is_ready,
 )
 from softgrad.ops.backend import CPU, Backend, backend_of
+
+# States that only some options need, and which.
+NEEDED_FOR = {
+    "velocity": " when momentum is above 0",
+    "momentum_buffer": " when momentum is above 0",
+    "grad_avg": " when centered",
+    "max_exp_avg_sq": " with amsgrad",
+}
 
 
 def sgd_update(
@@ -75,62 +85,409 @@ def sgd_update(
     >>> param
     array([0.9, 1.9])
     """
-    ready = is_ready(param) and fits(grad, param) and apart(param, grad)
-    backend = CPU if ready and velocity is None else backend_of(param=param, grad=grad, velocity=velocity)
-    if not ready:
-        _check_state(backend, param, "param")
-        grad = float_array(backend, grad, "grad")
-        check_shape(grad, param.shape, "grad", "as param has")
-        check_dtype(grad, param.dtype, "grad", "as param is")
-    dtype = compute_dtype(param.dtype)
+    backend, grad, ready = _arrays(param, grad, velocity=velocity)
+    dtype = grad.dtype
     lr = check_number(lr, "lr", minimum=0.0, dtype=dtype)
     momentum = check_number(momentum, "momentum", minimum=0.0, dtype=dtype)
     weight_decay = check_number(weight_decay, "weight_decay", minimum=0.0, dtype=dtype)
-    grad = grad if ready else contiguous(backend, grad, dtype)
-
     if momentum == 0:
         if nesterov:
             raise ValueError(f"nesterov needs momentum above 0; got momentum {momentum}")
+        _update(backend, ready, rules.sgd, param, grad, {}, (lr, weight_decay))
+        return
+    rule = rules.sgd_nesterov if nesterov else rules.sgd_momentum
+    _update(backend, ready, rule, param, grad, {"velocity": velocity}, (lr, weight_decay, momentum))
 
-        def plain(target: Any) -> None:
-            backend.kernels.sgd_update(target, grad, lr, weight_decay)
 
-        _update(backend, param, (grad,), plain)
+def adagrad_update(
+    param: Any,
+    grad: Any,
+    /,
+    *,
+    lr: float,
+    step: int,
+    state_sum: Any,
+    lr_decay: float = 0.0,
+    weight_decay: float = 0.0,
+    eps: float = 1e-10,
+) -> None:
+    """One step of Adagrad, in place: param -= lr g / (sqrt(s) + eps), with g = grad + decay param and s += g^2.
+
+    The learning rate of a step is lr / (1 + (step - 1) lr_decay).
+
+    Parameters
+    ----------
+    param : ndarray
+        Any shape; written.
+    grad : array_like
+        Of param's shape and dtype.
+    lr : float
+        The learning rate, 0 or above.
+    step : int
+        The number of this step, 1 for the first.
+    state_sum : ndarray
+        The sum of squares s, of param's shape and dtype; read and written, zeros before the first step.
+    lr_decay : float, default 0
+        How much slower each step is than the one before, 0 or above.
+    weight_decay : float, default 0
+        The L2 penalty's factor, 0 or above.
+    eps : float, default 1e-10
+        Keeps the quotient finite, 0 or above.
+
+    Raises
+    ------
+    TypeError
+        If an argument is no array of floats or no number, or dtypes or devices differ.
+    ValueError
+        If a number is out of range, shapes differ, a state is missing, or arrays that are written share memory.
+        Nothing has been written then.
+
+    Notes
+    -----
+    The semantics are those of ``torch.optim.Adagrad``; Duchi et al. 2011. float16 is computed in float32.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softgrad import ops
+    >>> param, state_sum = np.array([1.0, 2.0]), np.zeros(2)
+    >>> ops.adagrad_update(param, np.array([10.0, -1.0]), lr=0.5, step=1, state_sum=state_sum)
+    >>> param, state_sum
+    (array([0.5, 2.5]), array([100.,   1.]))
+    """
+    backend, grad, ready = _arrays(param, grad, state_sum=state_sum)
+    dtype = grad.dtype
+    lr = check_number(lr, "lr", minimum=0.0, dtype=dtype)
+    lr_decay = check_number(lr_decay, "lr_decay", minimum=0.0)
+    weight_decay = check_number(weight_decay, "weight_decay", minimum=0.0, dtype=dtype)
+    eps = check_number(eps, "eps", minimum=0.0, dtype=dtype)
+    _check_step(step)
+    numbers = lr / (1 + (step - 1) * lr_decay), weight_decay, eps
+    _update(backend, ready, rules.adagrad, param, grad, {"state_sum": state_sum}, numbers)
+
+
+def rmsprop_update(
+    param: Any,
+    grad: Any,
+    /,
+    *,
+    lr: float,
+    square_avg: Any,
+    alpha: float = 0.99,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    momentum: float = 0.0,
+    momentum_buffer: Any = None,
+    centered: bool = False,
+    grad_avg: Any = None,
+) -> None:
+    """One step of RMSprop, in place: param -= lr g / (sqrt(s) + eps), with s = alpha s + (1 - alpha) g^2.
+
+    Here g = grad + decay param. If `centered`, sqrt(s) is sqrt(s - a^2) instead, with a = alpha a + (1 - alpha) g.
+    With momentum the step is lr b instead, with b = momentum b + the quotient.
+
+    Parameters
+    ----------
+    param : ndarray
+        Any shape; written.
+    grad : array_like
+        Of param's shape and dtype.
+    lr : float
+        The learning rate, 0 or above.
+    square_avg : ndarray
+        The mean of squares s, of param's shape and dtype; read and written, zeros before the first step.
+    alpha : float, default 0.99
+        How much of a mean is kept at a step, at least 0 and below 1.
+    eps : float, default 1e-8
+        Keeps the quotient finite, 0 or above.
+    weight_decay : float, default 0
+        The L2 penalty's factor, 0 or above.
+    momentum : float, default 0
+        0 or above.
+    momentum_buffer : ndarray, optional
+        The velocity b, as square_avg. Needed with momentum, else left alone.
+    centered : bool, default False
+        Divide by the standard deviation of the gradient. A variance that rounding makes negative is 0.
+    grad_avg : ndarray, optional
+        The mean a, as square_avg. Needed if `centered`, else left alone.
+
+    Raises
+    ------
+    TypeError
+        If an argument is no array of floats or no number, or dtypes or devices differ.
+    ValueError
+        If a number is out of range, shapes differ, a state is missing, or arrays that are written share memory.
+        Nothing has been written then.
+
+    Notes
+    -----
+    The semantics are those of ``torch.optim.RMSprop``; Hinton 2012, centered Graves 2013. float16 is computed in
+    float32.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softgrad import ops
+    >>> param, square_avg = np.array([1.0, 2.0]), np.zeros(2)
+    >>> ops.rmsprop_update(param, np.array([4.0, -8.0]), lr=0.5, square_avg=square_avg, alpha=0.75, eps=0.0)
+    >>> param, square_avg
+    (array([0., 3.]), array([ 4., 16.]))
+    """
+    backend, grad, ready = _arrays(
+        param, grad, square_avg=square_avg, grad_avg=grad_avg, momentum_buffer=momentum_buffer
+    )
+    dtype = grad.dtype
+    lr = check_number(lr, "lr", minimum=0.0, dtype=dtype)
+    kept = _check_kept(alpha, "alpha")
+    eps = check_number(eps, "eps", minimum=0.0, dtype=dtype)
+    weight_decay = check_number(weight_decay, "weight_decay", minimum=0.0, dtype=dtype)
+    momentum = check_number(momentum, "momentum", minimum=0.0, dtype=dtype)
+    rule, states = rules.rmsprop, {"square_avg": square_avg}
+    if centered:
+        rule, states["grad_avg"] = rules.rmsprop_centered, grad_avg
+    if momentum > 0:
+        rule = rules.rmsprop_centered_momentum if centered else rules.rmsprop_momentum
+        states["momentum_buffer"] = momentum_buffer
+    _update(backend, ready, rule, param, grad, states, (lr, weight_decay, eps, kept, 1 - kept, momentum))
+
+
+def adam_update(
+    param: Any,
+    grad: Any,
+    /,
+    *,
+    lr: float,
+    step: int,
+    exp_avg: Any,
+    exp_avg_sq: Any,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    amsgrad: bool = False,
+    max_exp_avg_sq: Any = None,
+) -> None:
+    """One step of Adam, in place: param -= lr m' / (sqrt(v') + eps), m' and v' the unbiased means of g and g^2.
+
+    Here g = grad + decay param, m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2, m' = m / (1 - beta1^step)
+    and v' = v / (1 - beta2^step). With `amsgrad` the largest v so far takes the place of v in the step.
+
+    Parameters
+    ----------
+    param : ndarray
+        Any shape; written.
+    grad : array_like
+        Of param's shape and dtype.
+    lr : float
+        The learning rate, 0 or above.
+    step : int
+        The number of this step, 1 for the first.
+    exp_avg : ndarray
+        The mean m, of param's shape and dtype; read and written, zeros before the first step.
+    exp_avg_sq : ndarray
+        The mean of squares v, as exp_avg.
+    betas : pair of float, default (0.9, 0.999)
+        How much of m and of v is kept at a step, at least 0 and below 1.
+    eps : float, default 1e-8
+        Keeps the quotient finite, 0 or above.
+    weight_decay : float, default 0
+        The L2 penalty's factor, 0 or above.
+    amsgrad : bool, default False
+        Divide by the largest v so far.
+    max_exp_avg_sq : ndarray, optional
+        That, as exp_avg. Needed with `amsgrad`, else left alone.
+
+    Raises
+    ------
+    TypeError
+        If an argument is no array of floats or no number, or dtypes or devices differ.
+    ValueError
+        If a number is out of range, shapes differ, a state is missing, or arrays that are written share memory.
+        Nothing has been written then.
+
+    Notes
+    -----
+    The semantics are those of ``torch.optim.Adam``; Kingma and Ba 2015, AMSGrad Reddi et al. 2018. float16 is computed
+    in float32.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softgrad import ops
+    >>> param, exp_avg, exp_avg_sq = np.array([1.0, 2.0]), np.zeros(2), np.zeros(2)
+    >>> grad = np.array([10.0, -0.1])
+    >>> ops.adam_update(param, grad, lr=0.5, step=1, exp_avg=exp_avg, exp_avg_sq=exp_avg_sq)
+    >>> param.round(6)
+    array([0.5, 2.5])
+    """
+    _adam(param, grad, lr, step, exp_avg, exp_avg_sq, betas, eps, weight_decay, amsgrad, max_exp_avg_sq, False)
+
+
+def adamw_update(
+    param: Any,
+    grad: Any,
+    /,
+    *,
+    lr: float,
+    step: int,
+    exp_avg: Any,
+    exp_avg_sq: Any,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 1e-2,
+    amsgrad: bool = False,
+    max_exp_avg_sq: Any = None,
+) -> None:
+    """One step of Adam with decoupled weight decay, in place: param *= 1 - lr decay, then Adam's step without decay.
+
+    Parameters and errors are those of `adam_update`, but that `weight_decay` is 1e-2 by default.
+
+    Notes
+    -----
+    The semantics are those of ``torch.optim.AdamW``; Loshchilov and Hutter 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softgrad import ops
+    >>> param, exp_avg, exp_avg_sq = np.array([1.0, 2.0]), np.zeros(2), np.zeros(2)
+    >>> grad = np.array([10.0, 0.0])
+    >>> ops.adamw_update(param, grad, lr=0.5, step=1, exp_avg=exp_avg, exp_avg_sq=exp_avg_sq, weight_decay=0.1)
+    >>> param.round(6)
+    array([0.45, 1.9 ])
+    """
+    _adam(param, grad, lr, step, exp_avg, exp_avg_sq, betas, eps, weight_decay, amsgrad, max_exp_avg_sq, True)
+
+
+def _adam(
+    param: Any,
+    grad: Any,
+    lr: Any,
+    step: Any,
+    exp_avg: Any,
+    exp_avg_sq: Any,
+    betas: Any,
+    eps: Any,
+    weight_decay: Any,
+    amsgrad: bool,
+    max_exp_avg_sq: Any,
+    decoupled: bool,
+) -> None:
+    backend, grad, ready = _arrays(param, grad, exp_avg=exp_avg, exp_avg_sq=exp_avg_sq, max_exp_avg_sq=max_exp_avg_sq)
+    dtype = grad.dtype
+    lr = check_number(lr, "lr", minimum=0.0, dtype=dtype)
+    eps = check_number(eps, "eps", minimum=0.0, dtype=dtype)
+    weight_decay = check_number(weight_decay, "weight_decay", minimum=0.0, dtype=dtype)
+    _check_step(step)
+    try:
+        beta1, beta2 = betas
+    except (TypeError, ValueError):
+        raise TypeError(f"betas must be a pair of numbers; got {betas!r}") from None
+    beta1, beta2 = _check_kept(beta1, "betas[0]"), _check_kept(beta2, "betas[1]")
+    numbers = (
+        lr / (1 - beta1**step),
+        0.0 if decoupled else weight_decay,
+        eps,
+        beta1,
+        1 - beta1,
+        beta2,
+        1 - beta2,
+        1 / (1 - beta2**step) ** 0.5,
+        1 - lr * weight_decay if decoupled else 1.0,
+    )
+    rule, states = rules.adam, {"exp_avg": exp_avg, "exp_avg_sq": exp_avg_sq}
+    if amsgrad:
+        rule, states["max_exp_avg_sq"] = rules.adam_amsgrad, max_exp_avg_sq
+    _update(backend, ready, rule, param, grad, states, numbers)
+
+
+def _check_step(step: Any) -> None:
+    """Raise TypeError or ValueError unless `step` can be the number of a step."""
+    if type(step) is not int and (isinstance(step, bool) or not isinstance(step, Integral)):
+        raise TypeError(f"step must be an integer, 1 for the first step; got {type(step).__name__}")
+    if step < 1:
+        raise ValueError(f"step must be 1 for the first step, or above; got {step}")
+
+
+def _check_kept(value: Any, name: str) -> float:
+    """`value` as the share of a mean that is kept at a step: a number at least 0 and below 1."""
+    kept = check_number(value, name, minimum=0.0)
+    if kept >= 1:
+        raise ValueError(f"{name} must be below 1; got {value}")
+    return kept
+
+
+def _arrays(param: Any, grad: Any, **states: Any) -> tuple[Backend, Any, bool]:
+    """The backend, the gradient as kernels take it, and whether both arrays have been ready.
+
+    Raises TypeError or ValueError unless param can be updated and grad is like it; the states are yet to be checked.
+    """
+    if is_ready(param) and fits(grad, param) and apart(param, grad):
+        return CPU, grad, True
+    backend = backend_of(param=param, grad=grad, **states)
+    if not is_array(backend, param) or param.dtype.kind != "f":
+        kind = param.dtype if is_array(backend, param) else type(param).__name__
+        raise TypeError(f"param must be an array of floats, since it is updated in place; got {kind}")
+    float_array(backend, param, "param")
+    check_out(backend, param, param.shape, param.dtype, "param")
+    grad = float_array(backend, grad, "grad")
+    check_shape(grad, param.shape, "grad", "as param has")
+    check_dtype(grad, param.dtype, "grad", "as param is")
+    return backend, contiguous(backend, grad, compute_dtype(param.dtype)), False
+
+
+def _update(
+    backend: Backend,
+    ready: bool,
+    rule: rules.Rule,
+    param: Any,
+    grad: Any,
+    states: dict[str, Any],
+    numbers: tuple[float, ...],
+) -> None:
+    """Check the states, then take the rule's step, in place or with clean copies that are then written back."""
+    step = backend.kernels.update(rule)
+    if ready and _are_ready(states, param, grad):
+        step(param, grad, states.values(), numbers)
         return
 
-    if velocity is None:
-        raise ValueError("velocity must be an array like param when momentum is above 0; got None")
-    check_out(backend, velocity, param.shape, param.dtype, "velocity")
-    if velocity is param or not apart(velocity, param):
-        raise ValueError("velocity and param must not share memory; pass an array of zeros like param")
+    arrays = [param, *states.values()]
+    backend_of(param=param, grad=grad, **states)
+    for name, state in states.items():
+        if state is None:
+            raise ValueError(
+                f"{name} must be an array like param{NEEDED_FOR.get(name, '')}; got None; "
+                "pass zeros like param before the first step"
+            )
+        check_out(backend, state, param.shape, param.dtype, name)
+    for (first, a), (second, b) in combinations((("param", param), *states.items()), 2):
+        if a is b or not apart(a, b):
+            raise ValueError(f"{second} and {first} must not share memory; pass an array of zeros like param")
 
-    def with_momentum(target: Any) -> None:
-        def step(state: Any) -> None:
-            backend.kernels.sgd_momentum_update(target, grad, state, lr, momentum, nesterov, weight_decay)
+    def prepare(targets: list[Any]) -> None:
+        """Make `arrays` ready, the rest of them after `targets`, then take the step."""
+        if len(targets) == len(arrays):
+            step(targets[0], grad, targets[1:], numbers)
+            return
+        array = arrays[len(targets)]
 
-        _update(backend, velocity, (grad,), step)
+        def write(target: Any) -> None:
+            if target is not array:
+                target[...] = array
+            prepare([*targets, target])
 
-    _update(backend, param, (grad,), with_momentum)
+        into(backend, array, array.shape, array.dtype, (grad,), write)
 
-
-def _check_state(backend: Backend, array: Any, name: str) -> None:
-    """Raise TypeError or ValueError unless `array` is an array of floats that can be written to."""
-    if not is_array(backend, array) or array.dtype.kind != "f":
-        kind = array.dtype if is_array(backend, array) else type(array).__name__
-        raise TypeError(f"{name} must be an array of floats, since it is updated in place; got {kind}")
-    float_array(backend, array, name)
-    check_out(backend, array, array.shape, array.dtype, name)
+    prepare([])
 
 
-def _update(backend: Backend, array: Any, reads: tuple[Any, ...], step: Callable[[Any], None]) -> None:
-    """Have `step` update `array`, or a clean copy of it that is then written back."""
-    if is_ready(array) and all(apart(array, read) for read in reads):
-        step(array)
-        return
-
-    def write(target: Any) -> None:
-        if target is not array:
-            target[...] = array
-        step(target)
-
-    into(backend, array, array.shape, array.dtype, reads, write)
+def _are_ready(states: dict[str, Any], param: Any, grad: Any) -> bool:
+    """Can a CPU kernel write to the states as they are, beside the ready arrays param and grad?"""
+    written = [param]
+    for state in states.values():
+        if not fits(state, param) or not apart(state, grad):
+            return False
+        for other in written:
+            if state is other or not apart(state, other):
+                return False
+        written.append(state)
+    return True

@@ -257,3 +257,78 @@ def sgd(
         velocity = momentum * velocity + g
         param = param - lr * (g + momentum * velocity if nesterov else velocity)
     return param, velocity
+
+
+State = dict[str, np.ndarray]
+
+
+def adagrad(
+    param: np.ndarray,
+    grad: np.ndarray,
+    state: State,
+    *,
+    lr: float,
+    step: int,
+    lr_decay: float = 0.0,
+    weight_decay: float = 0.0,
+    eps: float = 1e-10,
+) -> tuple[np.ndarray, State]:
+    """Param and state after a step: the algorithm box of ``torch.optim.Adagrad``."""
+    g = grad + weight_decay * param
+    total = state["state_sum"] + g**2
+    return param - lr / (1 + (step - 1) * lr_decay) * g / (np.sqrt(total) + eps), {"state_sum": total}
+
+
+def rmsprop(
+    param: np.ndarray,
+    grad: np.ndarray,
+    state: State,
+    *,
+    lr: float,
+    alpha: float = 0.99,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    momentum: float = 0.0,
+    centered: bool = False,
+) -> tuple[np.ndarray, State]:
+    """Param and states after a step: the algorithm box of ``torch.optim.RMSprop``."""
+    g = grad + weight_decay * param
+    new = {"square_avg": alpha * state["square_avg"] + (1 - alpha) * g**2}
+    variance = new["square_avg"]
+    if centered:
+        new["grad_avg"] = alpha * state["grad_avg"] + (1 - alpha) * g
+        variance = variance - new["grad_avg"] ** 2
+    quotient = g / (np.sqrt(variance) + eps)
+    if momentum > 0:
+        quotient = new["momentum_buffer"] = momentum * state["momentum_buffer"] + quotient
+    return param - lr * quotient, new
+
+
+def adam(
+    param: np.ndarray,
+    grad: np.ndarray,
+    state: State,
+    *,
+    lr: float,
+    step: int,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    amsgrad: bool = False,
+) -> tuple[np.ndarray, State]:
+    """Param and states after a step: the algorithm box of ``torch.optim.Adam``."""
+    g = grad + weight_decay * param
+    new = {name: beta * state[name] + (1 - beta) * g**power
+           for name, beta, power in zip(("exp_avg", "exp_avg_sq"), betas, (1, 2), strict=True)}  # fmt: skip
+    v = new["exp_avg_sq"]
+    if amsgrad:
+        v = new["max_exp_avg_sq"] = np.maximum(state["max_exp_avg_sq"], v)
+    unbiased, unbiased_sq = new["exp_avg"] / (1 - betas[0] ** step), v / (1 - betas[1] ** step)
+    return param - lr * unbiased / (np.sqrt(unbiased_sq) + eps), new
+
+
+def adamw(
+    param: np.ndarray, grad: np.ndarray, state: State, *, lr: float, weight_decay: float = 1e-2, **options: Any
+) -> tuple[np.ndarray, State]:
+    """Param and states after a step: the algorithm box of ``torch.optim.AdamW``."""
+    return adam(param - lr * weight_decay * param, grad, state, lr=lr, **options)

@@ -14,9 +14,11 @@ from typing import Any
 import compiler
 import numpy as np
 import pytest
+from optimizers import RULES
 
 from softgrad.kernels import cache, cuda
 from softgrad.kernels.cuda import cross_entropy, labels, launch, memory, sums, wide
+from softgrad.kernels.formulas import updates
 from softgrad.kernels.formulas.activation_table import ACTIVATIONS
 
 compiler.needed()
@@ -107,9 +109,9 @@ def launch_everything(dtype: np.dtype) -> None:
             getattr(cuda, f"{name}_columns_backward")(cube, cube, temperature, cube)
     cuda.logsumexp_columns_forward(cube, sums_of_cube)
     cuda.first_outside(index, 10)
-    cuda.sgd_update(x, x, 0.1, 0.0)
-    for nesterov in (False, True):
-        cuda.sgd_momentum_update(x, x, x, 0.1, 0.9, nesterov, 0.0)
+    for rule, numbers in RULES.items():
+        for array in (x, odd):
+            cuda.update(rule)(array, array, [array] * (updates.arrays_of(rule) - 2), (0.5,) * numbers)
     for source in (np.uint8, dtype):
         cuda.gather_scale(Stand((100, 784), source), index, 1.0, 0.0, Stand((64, 784), dtype))
 
@@ -144,6 +146,10 @@ def faults_of(compiled: Compiled) -> Iterator[str]:
             yield f"{name}: float64 arithmetic; a literal, or a call of math?"
         if compiled.kernel.function.__qualname__.endswith(".4") and "ld.global.v4" not in ptx:
             yield f"{name}: no loads of sixteen bytes"
+        if ".approx" in ptx:
+            yield f"{name}: a quotient or a root that is not rounded correctly"
+        if compiled.name.startswith(("update.ada", "update.rms")) and not ("div.rn" in ptx and "sqrt.rn" in ptx):
+            yield f"{name}: no quotient and root"
         if ".local" in ptx:
             yield f"{name}: local memory"
         yield from (

@@ -37,6 +37,11 @@ def sgd():
     ops.sgd_update(param, grad, lr=0.1, momentum=0.9, velocity=velocity, nesterov=True)
     return param, velocity
 
+def adam():
+    param, means = x.copy(), (saved.copy(), np.abs(grad))
+    ops.adam_update(param, grad, lr=0.1, step=3, exp_avg=means[0], exp_avg_sq=means[1])
+    return param, *means
+
 CALLS = {
     "silu": lambda: ops.silu(x),
     "silu_backward": lambda: ops.silu_backward(grad, saved),
@@ -58,6 +63,7 @@ CALLS = {
     "one_hot": lambda: ops.one_hot(labels, 130),
     "gather_scale": lambda: ops.gather_scale(pixels, np.arange(1033)[::-1], scale=0.1, dtype=np.float32),
     "sgd_update": sgd,
+    "adam_update": adam,
 }
 
 assert x.nbytes >= threads.PARALLEL_BYTES
@@ -104,7 +110,7 @@ def run(script: str, **environment: str) -> dict[str, object]:
 
 def test_results_do_not_depend_on_the_number_of_threads() -> None:
     digests = run(FOR_EACH_NUMBER_OF_THREADS)
-    assert len(digests) == 20
+    assert len(digests) == 21
     assert {name: found for name, found in digests.items() if len(set(found)) > 1} == {}
 
 

@@ -117,7 +117,8 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
      "weight_decay must be a finite float64 number not below 0; got inf"),
     ({"lr": 1, "nesterov": True}, ValueError, "nesterov needs momentum above 0; got momentum 0.0"),
     ({"lr": 1, "momentum": 0.9}, ValueError,
-     "velocity must be an array like param when momentum is above 0; got None"),
+     "velocity must be an array like param when momentum is above 0; got None; "
+     "pass zeros like param before the first step"),
     ({"lr": 1, "momentum": 0.9, "velocity": np.zeros(4)}, ValueError,
      "velocity must have shape (3,), as the result has; got shape (4,)"),
     ({"lr": 1, "momentum": 0.9, "velocity": np.zeros(3, np.float32)}, TypeError,

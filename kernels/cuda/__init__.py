@@ -19,7 +19,7 @@ from softgrad.kernels.cuda.softmax import (
     softmax_backward,
     softmax_forward,
 )
-from softgrad.kernels.cuda.updates import sgd_momentum_update, sgd_update
+from softgrad.kernels.cuda.updates import update
 
 __all__ = [
     "activation_backward",
@@ -36,12 +36,11 @@ __all__ = [
     "logsumexp_columns_forward",
     "logsumexp_forward",
     "one_hot_forward",
-    "sgd_momentum_update",
-    "sgd_update",
     "softmax_backward",
     "softmax_columns_backward",
     "softmax_columns_forward",
     "softmax_cross_entropy_forward",
     "softmax_cross_entropy_with_grad",
     "softmax_forward",
+    "update",
 ]

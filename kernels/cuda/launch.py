@@ -16,7 +16,7 @@ import importlib
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
@@ -65,7 +65,9 @@ class Kernel:
         self._simulated: Any = cuda.jit(function) if SIMULATED else None
 
     def launch(self, blocks: int | tuple[int, ...], threads: int | tuple[int, ...], *arguments: Any) -> None:
-        """Run so many blocks of so many threads on the current stream. Arguments are arrays and NumPy's numbers.
+        """Run so many blocks of so many threads on the current stream.
+
+        Arguments are arrays and NumPy's numbers, or tuples of such.
 
         Raises
         ------
@@ -76,18 +78,19 @@ class Kernel:
             self._simulated[blocks, threads](*map(_as_pointer, arguments))
             return
         device = _cupy().cuda.runtime.getDevice()
-        for argument in arguments:
+        plain = tuple(_flattened(arguments))
+        for argument in plain:
             if not isinstance(argument, np.generic) and argument.data.device_id != device:
                 theirs = argument.data.device_id
                 raise ValueError(
                     f"arrays must be on the current device, {device}; got one on device {theirs}; "
                     f"call within `with cupy.cuda.Device({theirs}):`"
                 )
-        key = (device, *[argument.dtype.char for argument in arguments])
+        key = (device, *[argument.dtype.char for argument in plain])
         function = self._loaded.get(key)
         if function is None:
             function = self._loaded[key] = self._load(signature_of(arguments))
-        function(_three(blocks), _three(threads), arguments)
+        function(_three(blocks), _three(threads), plain)
 
     def _load(self, signature: Any) -> Any:
         """The kernel for the current card, from the disk if it is there."""
@@ -125,9 +128,11 @@ class Kernel:
 
 
 def signature_of(arguments: Any) -> Any:
-    """The kernel's types: a pointer for an array, a number for a number."""
+    """The kernel's types: a pointer for an array, a number for a number, a tuple for a tuple."""
 
     def type_of(argument: Any) -> Any:
+        if isinstance(argument, tuple):
+            return types.Tuple([*map(type_of, argument)])
         number = from_dtype(argument.dtype)
         return number if isinstance(argument, np.generic) else types.CPointer(number)
 
@@ -185,10 +190,21 @@ def blocks_for(size: int, per_block: int) -> int:
     return -(-size // per_block)
 
 
+def _flattened(arguments: Iterable[Any]) -> Iterator[Any]:
+    """The arguments as the machine code takes them: those of a tuple one by one."""
+    for argument in arguments:
+        if isinstance(argument, tuple):
+            yield from _flattened(argument)
+        else:
+            yield argument
+
+
 def _as_pointer(argument: Any) -> Any:
     """For the simulator: an array's memory itself, of which it would otherwise give the kernel a copy."""
     from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
 
+    if isinstance(argument, tuple):
+        return tuple(map(_as_pointer, argument))
     return FakeCUDAArray(np.asarray(argument).reshape(-1)) if isinstance(argument, np.ndarray) else argument
 
 

@@ -1,33 +1,78 @@
-"""Optimizer updates on the card: each one pass over a parameter, its gradient and its state, in place."""
+"""Optimizer updates on the card: each one pass over a parameter, its gradient and its states, in place."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 import numpy as np
+from numba import cuda
+from numba.extending import register_jitable
 
-from softgrad.kernels.cuda.elementwise import launch_binary
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for
-from softgrad.kernels.cuda.memory import thread_of_grid
-from softgrad.kernels.formulas.updates import sgd, sgd_momentum
+from softgrad.kernels.cuda.memory import LOAD, NUMBER, PACK, STORE, UNPACK, lanes_for, thread_of_grid
+from softgrad.kernels.formulas.updates import Rule, arrays_of
+
+# Each calls itself with one array less: the arrays of a tuple are taken one by one while compiling.
 
 
-def _sgd_momentum_element(param, grad, velocity, size, lr, momentum, nesterov, weight_decay):
-    i = thread_of_grid()
-    if i < size:
-        param[i], velocity[i] = sgd_momentum(param[i], grad[i], velocity[i], lr, momentum, nesterov, weight_decay)
+@register_jitable
+def _take_each(arrays, values, at, step):
+    """A number of each array, from the thread's own `values`."""
+    if len(arrays) == 0:
+        return ()
+    return (values[at], *_take_each(arrays[1:], values, at + step, step))
 
 
-_sgd_momentum = Kernel(_sgd_momentum_element)
+@register_jitable
+def _put_each(results, values, at, step):
+    if len(results) > 0:
+        values[at] = results[0]
+        _put_each(results[1:], values, at + step, step)
 
 
-def sgd_update(param, grad, lr, weight_decay):
-    """Plain gradient descent on a contiguous parameter."""
-    launch_binary(sgd, param, grad, (lr, weight_decay), param)
+@cache
+def _kernel(rule: Rule, lanes: int, number: str) -> Kernel:
+    """The kernel of a rule over (param, *states), the gradient and the numbers."""
+    load, store, unpack, pack, number_type = LOAD[lanes], STORE[lanes], UNPACK[lanes], PACK[lanes], NUMBER[number]
+    count = arrays_of(rule) - 1
+    places = count * lanes
+
+    def kernel(arrays, grad, size, numbers):
+        values = cuda.local.array(places, number_type)
+        grads = cuda.local.array(lanes, number_type)
+        i = thread_of_grid() * lanes
+        if i + lanes <= size:
+            unpack(grads, 0, load(grad, i))
+            for j in range(count):
+                unpack(values, j * lanes, load(arrays[j], i))
+            for k in range(lanes):
+                taken = _take_each(arrays, values, k, lanes)
+                _put_each(rule(taken[0], grads[k], *taken[1:], numbers), values, k, lanes)
+            for j in range(count):
+                store(arrays[j], i, pack(values, j * lanes))
+        else:
+            for k in range(i, size):
+                for j in range(count):
+                    values[j] = arrays[j][k]
+                taken = _take_each(arrays, values, 0, 1)
+                _put_each(rule(taken[0], grad[k], *taken[1:], numbers), values, 0, 1)
+                for j in range(count):
+                    arrays[j][k] = values[j]
+
+    return Kernel(kernel, f"update.{rule.__name__}.{number}.{lanes}")
 
 
-def sgd_momentum_update(param, grad, velocity, lr, momentum, nesterov, weight_decay):
-    """Gradient descent with momentum; `velocity` has the parameter's shape and is updated with it."""
-    if param.size:
-        lr, momentum, weight_decay = map(param.dtype.type, (lr, momentum, weight_decay))
-        numbers = lr, momentum, np.bool_(nesterov), weight_decay
-        blocks = blocks_for(param.size, THREADS)
-        _sgd_momentum.launch(blocks, THREADS, param, grad, velocity, np.int64(param.size), *numbers)
+@cache
+def update(rule: Rule) -> Callable[..., None]:
+    """Build ``step(param, grad, states, numbers)``: a rule's step over contiguous arrays of one size, in place."""
+
+    def step(param, grad, states, numbers):
+        if param.size:
+            lanes = lanes_for(param, grad, *states)
+            kernel = _kernel(rule, lanes, param.dtype.char)
+            blocks = blocks_for(param.size, THREADS * lanes)
+            numbers = tuple(map(param.dtype.type, numbers))
+            kernel.launch(blocks, THREADS, (param, *states), grad, np.int64(param.size), numbers)
+
+    return step
