@@ -207,6 +207,16 @@ def _arrays(count: int) -> Make:
     return lambda shape, dtype, rng: tuple(_normal(shape, dtype, rng) for _ in range(count))
 
 
+def _adaptive(count: int) -> Make:
+    """Param, grad, and so many states of which the last is of squares."""
+
+    def make(shape: Shape, dtype: Any, rng: Any) -> tuple[Any, ...]:
+        *arrays, last = _arrays(2 + count)(shape, dtype, rng)
+        return *arrays, last**2
+
+    return make
+
+
 def _labels_and_classes(shape: Shape, dtype: Any, rng: Any) -> tuple[Any, ...]:
     return rng.integers(0, shape[1], shape[0]), shape[1], dtype
 
@@ -236,6 +246,8 @@ def _other(
 
 LABELLED_SHAPES: tuple[Shape, ...] = ((128, 10), (60_000, 10), (4096, 1000))
 
+ADAM: Mapping[str, Any] = MappingProxyType({"lr": 0.01, "step": 10, "betas": (0.9, 0.999), "eps": 1e-8})
+
 OTHER = (
     _other("softmax axis=0", _one, ((64, 128_256), (1000, 4096)), axis=0),
     _other("softmax axis=1", _one, ((32, 1000, 64),), axis=1),
@@ -244,6 +256,10 @@ OTHER = (
     _other("linear_backward relu", _layer_backward, (LAYER,), activation="relu"),
     _other("sgd_update", _arrays(2), SIZES, in_place=True, lr=0.01, momentum=0.0),
     _other("sgd_update momentum", _arrays(3), SIZES, in_place=True, lr=0.01, momentum=0.9),
+    _other("adagrad_update", _adaptive(1), SIZES, in_place=True, lr=0.01, step=10, eps=1e-10),
+    _other("rmsprop_update", _adaptive(1), SIZES, in_place=True, lr=0.01, alpha=0.99, eps=1e-8),
+    _other("adam_update", _adaptive(2), SIZES, in_place=True, weight_decay=0.0, **ADAM),
+    _other("adamw_update", _adaptive(2), SIZES, in_place=True, weight_decay=0.01, **ADAM),
     _other("one_hot", _labels_and_classes, LABELLED_SHAPES),
     _other("accuracy", _labelled, LABELLED_SHAPES),
     _other("count_correct", _labelled, LABELLED_SHAPES),

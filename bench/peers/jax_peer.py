@@ -71,24 +71,56 @@ def _linear_backward(grad: Any, y: Any, x: Any, w: Any, activation: str) -> Any:
     return dz @ w.T, x.T @ dz, dz.sum(0)
 
 
-def _sgd_update(param: Any, grad: Any, velocity: Any = None, *, lr: float, momentum: float) -> Call:
-    """Arrays of JAX are never written; donated ones are, behind the scenes."""
-    state = (param,) if velocity is None else (param, velocity)
+def _updating(step: Callable[..., Any]) -> tuple[Way, ...]:
+    """The way of ``step(state, grad, **options)``, the state being param and what else is written.
 
-    def step(state: Any, grad: Any) -> Any:
-        if velocity is None:
-            return (state[0] - lr * grad,)
-        new_velocity = momentum * state[1] + grad
-        return state[0] - lr * new_velocity, new_velocity
+    Arrays of JAX are never written; donated ones are, behind the scenes.
+    """
 
-    compiled = jax.jit(step, donate_argnums=0)
+    def make(param: Any, grad: Any, *states: Any, **options: Any) -> Call:
+        state = param, *states
+        compiled = jax.jit(partial(step, **options), donate_argnums=0)
 
-    def call() -> Any:
-        nonlocal state
-        state = jax.block_until_ready(compiled(state, grad))
-        return state
+        def call() -> Any:
+            nonlocal state
+            state = jax.block_until_ready(compiled(state, grad))
+            return state
 
-    return call
+        return call
+
+    return (Way(make, out=True),)
+
+
+def _sgd(state: Any, grad: Any, lr: float, momentum: float) -> Any:
+    param, *velocity = state
+    if not velocity:
+        return (param - lr * grad,)
+    new_velocity = momentum * velocity[0] + grad
+    return param - lr * new_velocity, new_velocity
+
+
+def _adagrad(state: Any, grad: Any, lr: float, step: int, eps: float) -> Any:
+    param, total = state
+    total = total + grad * grad
+    return param - lr * grad / (jnp.sqrt(total) + eps), total
+
+
+def _rmsprop(state: Any, grad: Any, lr: float, alpha: float, eps: float) -> Any:
+    param, mean = state
+    mean = alpha * mean + (1 - alpha) * grad * grad
+    return param - lr * grad / (jnp.sqrt(mean) + eps), mean
+
+
+def _adam(
+    state: Any, grad: Any, lr: float, step: int, betas: tuple[float, float], eps: float, weight_decay: float
+) -> Any:
+    """AdamW's; without decay it is Adam's."""
+    param, mean, square = state
+    beta1, beta2 = betas
+    mean = beta1 * mean + (1 - beta1) * grad
+    square = beta2 * square + (1 - beta2) * grad * grad
+    step_size, scale = lr / (1 - beta1**step), 1 / (1 - beta2**step) ** 0.5
+    return (1 - lr * weight_decay) * param - step_size * mean / (jnp.sqrt(square) * scale + eps), mean, square
 
 
 def _one_hot(labels: Any, classes: int, dtype: Any) -> Call:
@@ -157,7 +189,11 @@ PEER = Peer(
             "hardswish_backward": _vjp(nn.hard_swish),
             "linear": _jitted(_linear),
             "linear_backward": _jitted(_linear_backward),
-            "sgd_update": (Way(_sgd_update, out=True),),
+            "sgd_update": _updating(_sgd),
+            "adagrad_update": _updating(_adagrad),
+            "rmsprop_update": _updating(_rmsprop),
+            "adam_update": _updating(_adam),
+            "adamw_update": _updating(_adam),
             "one_hot": (Way(_one_hot),),
             "accuracy": _jitted(lambda logits, labels: _count_correct(logits, labels) / len(labels)),
             "count_correct": _jitted(_count_correct),

@@ -235,6 +235,48 @@ def _sgd_update(param: Any, grad: Any, velocity: Any = None, *, lr: float, momen
     return plain if velocity is None else with_momentum
 
 
+def _adagrad_update(param: Any, grad: Any, total: Any, *, lr: float, step: int, eps: float) -> Call:
+    def call() -> Any:
+        total.__iadd__(grad * grad)
+        param.__isub__(lr * grad / (np.sqrt(total) + eps))
+        return param, total
+
+    return call
+
+
+def _rmsprop_update(param: Any, grad: Any, mean: Any, *, lr: float, alpha: float, eps: float) -> Call:
+    def call() -> Any:
+        mean.__imul__(alpha)
+        mean.__iadd__((1 - alpha) * grad * grad)
+        param.__isub__(lr * grad / (np.sqrt(mean) + eps))
+        return param, mean
+
+    return call
+
+
+def _adam(decoupled: bool) -> tuple[Way, ...]:
+    def make(
+        param: Any, grad: Any, mean: Any, square: Any, *, lr: float, step: int, betas: tuple[float, float], eps: float,
+        weight_decay: float,
+    ) -> Call:  # fmt: skip
+        beta1, beta2 = betas
+        lr_now, scale = lr / (1 - beta1**step), 1 / (1 - beta2**step) ** 0.5
+
+        def call() -> Any:
+            if decoupled:
+                param.__imul__(1 - lr * weight_decay)
+            mean.__imul__(beta1)
+            mean.__iadd__((1 - beta1) * grad)
+            square.__imul__(beta2)
+            square.__iadd__((1 - beta2) * grad * grad)
+            param.__isub__(lr_now * mean / (np.sqrt(square) * scale + eps))
+            return param, mean, square
+
+        return call
+
+    return (Way(make, out=True),)
+
+
 def _one_hot(labels: Any, classes: int, dtype: Any) -> Any:
     result = np.zeros((len(labels), classes), dtype)
     result[np.arange(len(labels)), labels] = 1
@@ -289,6 +331,10 @@ PEER = Peer(
             "linear": both(_linear),
             "linear_backward": both(_linear_backward),
             "sgd_update": (Way(_sgd_update, out=True),),
+            "adagrad_update": (Way(_adagrad_update, out=True),),
+            "rmsprop_update": (Way(_rmsprop_update, out=True),),
+            "adam_update": _adam(decoupled=False),
+            "adamw_update": _adam(decoupled=True),
             "one_hot": (allocating(_one_hot),),
             "accuracy": (allocating(lambda logits, labels: (logits.argmax(1) == labels).mean()),),
             "count_correct": (allocating(lambda logits, labels: np.count_nonzero(logits.argmax(1) == labels)),),

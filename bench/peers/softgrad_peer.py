@@ -39,15 +39,20 @@ def _with_dtype(function: Callable[..., Any]) -> tuple[Way, ...]:
     return Way(make), Way(make, out=True)
 
 
-def _sgd_update(param: Any, grad: Any, velocity: Any = None, **options: Any) -> Call:
-    results = (param,) if velocity is None else (param, velocity)
-    options |= {} if velocity is None else {"velocity": velocity}
+def _updating(update: Callable[..., None], *names: str) -> tuple[Way, ...]:
+    """The way of an update whose states have those names."""
 
-    def call() -> Any:
-        ops.sgd_update(param, grad, **options)
-        return results
+    def make(param: Any, grad: Any, *states: Any, **options: Any) -> Call:
+        results = param, *states
+        options |= dict(zip(names, states, strict=False))  # without momentum there is no velocity
 
-    return call
+        def call() -> Any:
+            update(param, grad, **options)
+            return results
+
+        return call
+
+    return (Way(make, out=True),)
 
 
 def _with_grad(logits: Any, labels: Any, out: Any) -> Call:
@@ -69,7 +74,11 @@ PEER = Peer(
                 Way(_calling(ops.softmax_cross_entropy_with_grad)),
                 Way(_with_grad, out=True),
             ),
-            "sgd_update": (Way(_sgd_update, out=True),),
+            "sgd_update": _updating(ops.sgd_update, "velocity"),
+            "adagrad_update": _updating(ops.adagrad_update, "state_sum"),
+            "rmsprop_update": _updating(ops.rmsprop_update, "square_avg"),
+            "adam_update": _updating(ops.adam_update, "exp_avg", "exp_avg_sq"),
+            "adamw_update": _updating(ops.adamw_update, "exp_avg", "exp_avg_sq"),
             "one_hot": _with_dtype(ops.one_hot),
             "gather_scale": _with_dtype(ops.gather_scale),
         }

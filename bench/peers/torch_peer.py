@@ -183,6 +183,79 @@ def _sgd_fused(param: Any, grad: Any, velocity: Any = None, *, lr: float, moment
     return call
 
 
+def _adagrad_in_steps(param: Any, grad: Any, total: Any, *, lr: float, step: int, eps: float) -> Call:
+    def call() -> Any:
+        total.addcmul_(grad, grad)
+        param.addcdiv_(grad, total.sqrt().add_(eps), value=-lr)
+        return param, total
+
+    return call
+
+
+def _adagrad_fused(param: Any, grad: Any, total: Any, *, lr: float, step: int, eps: float) -> Call:
+    """What torch.optim.Adagrad(fused=True) calls."""
+    steps = [torch.tensor(float(step), device=grad.device)]
+    fused = partial(
+        torch._fused_adagrad_, [param], [grad], [total], steps, lr=lr, lr_decay=0.0, weight_decay=0.0, eps=eps,
+        maximize=False,
+    )  # fmt: skip
+
+    def call() -> Any:
+        fused()
+        return param, total
+
+    return call
+
+
+def _rmsprop_in_steps(param: Any, grad: Any, mean: Any, *, lr: float, alpha: float, eps: float) -> Call:
+    """What torch.optim.RMSprop does; it has no fused step."""
+
+    def call() -> Any:
+        mean.mul_(alpha).addcmul_(grad, grad, value=1 - alpha)
+        param.addcdiv_(grad, mean.sqrt().add_(eps), value=-lr)
+        return param, mean
+
+    return call
+
+
+def _adam(fused_step: Callable[..., Any], decoupled: bool) -> tuple[Way, ...]:
+    """As torch.optim.Adam or AdamW does it, in steps and, with fused=True, by `fused_step`."""
+
+    def in_steps(
+        param: Any, grad: Any, mean: Any, square: Any, *, lr: float, step: int, betas: tuple[float, float], eps: float,
+        weight_decay: float,
+    ) -> Call:  # fmt: skip
+        beta1, beta2 = betas
+        lr_now, root = lr / (1 - beta1**step), (1 - beta2**step) ** 0.5
+
+        def call() -> Any:
+            if decoupled:
+                param.mul_(1 - lr * weight_decay)
+            mean.lerp_(grad, 1 - beta1)
+            square.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+            param.addcdiv_(mean, (square.sqrt() / root).add_(eps), value=-lr_now)
+            return param, mean, square
+
+        return call
+
+    def fused(
+        param: Any, grad: Any, mean: Any, square: Any, *, step: int, betas: tuple[float, float], **options: Any
+    ) -> Call:
+        steps = [torch.tensor(float(step), device=grad.device)]
+        run = partial(
+            fused_step, [param], [grad], [mean], [square], [], steps, beta1=betas[0], beta2=betas[1], amsgrad=False,
+            maximize=False, **options,
+        )  # fmt: skip
+
+        def call() -> Any:
+            run()
+            return param, mean, square
+
+        return call
+
+    return Way(in_steps, out=True, name="in steps"), Way(fused, out=True, name="fused")
+
+
 def _own_dtype(dtype: Any) -> Any:
     return getattr(torch, dtype.name)
 
@@ -269,6 +342,13 @@ PEER = Peer(
                 Way(_sgd_in_steps, out=True, name="in steps"),
                 Way(_sgd_fused, out=True, name="fused"),
             ),
+            "adagrad_update": (
+                Way(_adagrad_in_steps, out=True, name="in steps"),
+                Way(_adagrad_fused, out=True, name="fused"),
+            ),
+            "rmsprop_update": (Way(_rmsprop_in_steps, out=True),),
+            "adam_update": _adam(torch._fused_adam_, decoupled=False),
+            "adamw_update": _adam(torch._fused_adamw_, decoupled=True),
             "one_hot": (Way(_one_hot, name="one_hot"), Way(_one_hot_by_scatter, name="scatter")),
             "accuracy": (allocating(lambda logits, labels: _count_correct(logits, labels).double() / len(labels)),),
             "count_correct": (allocating(_count_correct),),
