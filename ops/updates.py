@@ -161,7 +161,7 @@ def adagrad_update(
     lr_decay = check_number(lr_decay, "lr_decay", minimum=0.0)
     weight_decay = check_number(weight_decay, "weight_decay", minimum=0.0, dtype=dtype)
     eps = check_number(eps, "eps", minimum=0.0, dtype=dtype)
-    _check_step(step)
+    step = _check_step(step)
     numbers = lr / (1 + (step - 1) * lr_decay), weight_decay, eps
     _update(backend, ready, rules.adagrad, param, grad, {"state_sum": state_sum}, numbers)
 
@@ -377,7 +377,7 @@ def _adam(
     lr = check_number(lr, "lr", minimum=0.0, dtype=dtype)
     eps = check_number(eps, "eps", minimum=0.0, dtype=dtype)
     weight_decay = check_number(weight_decay, "weight_decay", minimum=0.0, dtype=dtype)
-    _check_step(step)
+    step = _check_step(step)
     try:
         beta1, beta2 = betas
     except (TypeError, ValueError):
@@ -400,12 +400,17 @@ def _adam(
     _update(backend, ready, rule, param, grad, states, numbers)
 
 
-def _check_step(step: Any) -> None:
-    """Raise TypeError or ValueError unless `step` can be the number of a step."""
+# Beyond this the powers of a mean's shares are 0, and an integer may be no float.
+LAST_STEP = 1 << 60
+
+
+def _check_step(step: Any) -> int:
+    """`step` as the number of a step; raises TypeError or ValueError unless it can be one."""
     if type(step) is not int and (isinstance(step, bool) or not isinstance(step, Integral)):
         raise TypeError(f"step must be an integer, 1 for the first step; got {type(step).__name__}")
     if step < 1:
         raise ValueError(f"step must be 1 for the first step, or above; got {step}")
+    return min(int(step), LAST_STEP)
 
 
 def _check_kept(value: Any, name: str) -> float:

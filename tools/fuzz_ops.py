@@ -57,7 +57,7 @@ NO_ARRAYS: tuple[Any, ...] = (
     np.float32(2),
 )
 NUMBERS: tuple[Any, ...] = (*SPECIAL, 0.5, 0.1, 0.999, 2, 0, -1, 10**400, "1", None, True, np.float32(0.5), 1j, [1.0])
-WHOLE: tuple[Any, ...] = (0, 1, 2, 3, 7, -1, -100, 2**31, 2**63, -(2**63), 1.0, "2", None, True, np.int8(3))
+WHOLE: tuple[Any, ...] = (0, 1, 2, 3, 7, -1, -100, 2**31, 2**63, -(2**63), 10**400, 1.0, "2", None, True, np.int8(3))
 
 
 class Fuzzer:
