@@ -5,9 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 COMPILER := $(VENV)/.compiler
+PEERS := $(VENV)/.peers
 GPU_PYTHON ?= $(BIN)/python
 
-.PHONY: help train test test-simd test-gpu-simulated test-gpu-compiled gpu-check lint types stubs docs format wheel bench bench-train coefficients ulp digits clean
+.PHONY: help train test test-simd test-peers test-gpu-simulated test-gpu-compiled gpu-check lint types stubs docs format wheel bench bench-train coefficients ulp digits clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 20
@@ -31,6 +32,13 @@ test-simd: $(INSTALLED)  ## The tests of exactness as on a machine with AVX2 onl
 		NUMBA_CPU_NAME=$$cpu NUMBA_CPU_FEATURES= $(BIN)/python -m pytest --numprocesses=auto -k "exact or bits" \
 			tests/test_vecmath.py tests/test_softmax.py tests/test_cross_entropy.py tests/test_streaming.py || exit 1; \
 	done
+
+$(PEERS): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[peers]'
+	@touch $@
+
+test-peers: $(PEERS)  ## The same results as SciPy's and PyTorch's, on generated cases.
+	$(BIN)/python -m pytest --numprocesses=auto tests/test_*_like_*.py tests/test_interchange.py
 
 test-gpu-simulated: $(INSTALLED)  ## The tests of the GPU backend in Numba's CUDA simulator, threads in two orders.
 	for order in forward reverse; do \
