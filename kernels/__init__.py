@@ -8,6 +8,7 @@ bias + activation, and back             activations                   linear
 softmax, log_softmax, logsumexp, back   logsumexp                     softmax
 the same over an axis that is not last  logsumexp                     columns
 softmax cross-entropy, with gradient    losses, logsumexp             cross_entropy
+elementwise losses, with gradient       elementwise_losses            elementwise_losses
 label check, accuracy count, one-hot                                  labels
 updates of SGD, Adagrad, RMSprop, Adam  updates                       updates
 gather and scale                        primitives (fma)              gather
@@ -15,17 +16,20 @@ gather and scale                        primitives (fma)              gather
 
 On the CPU `rows` serves the loops over rows that are wider than a tile, `tiles` and `narrow` those over narrower ones.
 On a card `rows` has a row in the registers of a thread, a warp or a block, and `wide` serves those that need several
-blocks. `formulas/activation_table` lists the activations. Formulas are written over `formulas/primitives`; those are
-`cpu/simd`, a vector type for Numba, and `cpu/vecmath`, the elementary functions over it. A thread of a card computes
-with numbers, for which the two serve as they are: an element's bits are the CPU's. `cache` keeps the compiled code on
-disk.
+blocks. `formulas/activation_table` lists the activations, `formulas/elementwise_loss_table` the elementwise losses.
+Formulas are written over `formulas/primitives`; those are `cpu/simd`, a vector type for Numba, and `cpu/vecmath`, the
+elementary functions over it. A thread of a card computes with numbers, for which the two serve as they are: an
+element's bits are the CPU's. `cache` keeps the compiled code on disk.
 
 `CONTRACT` is what a backend's folder exports: the same names with the same arguments, over arrays of that backend,
 contiguous, already checked, outputs last. The two kernels of activations are built, once for each:
 ``activation_forward(activation)`` gives ``forward(x, parameters, out)``, ``activation_backward(activation)`` gives
 ``backward(grad, saved, parameters, out)``. So is that of an update's rule: ``update(rule)`` gives
-``step(param, grad, states, numbers)``. A kernel that returns a number returns Python's on the CPU; on a card it is
-an array without axes, left there, so that nothing waits for it. Only `first_outside` is waited for.
+``step(param, grad, states, numbers)``. And so are those of elementwise losses: ``elementwise_loss_forward(loss)`` gives
+``forward(x, targets, operands, losses)``, ``elementwise_loss_with_grad(loss)`` gives
+``with_grad(x, targets, operands, scale, losses, grad)``, where an operand is a number or an array of x's size. A kernel
+that returns a number returns Python's on the CPU; on a card it is an array without axes, left there, so that nothing
+waits for it. Only `first_outside` and `first_failing` are waited for.
 """
 
 from __future__ import annotations
@@ -55,6 +59,9 @@ CONTRACT: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "logsumexp_columns_forward": ("x", "out"),
         "softmax_cross_entropy_forward": ("logits", "labels", "losses"),
         "softmax_cross_entropy_with_grad": ("logits", "labels", "scale", "losses", "grad"),
+        "elementwise_loss_forward": ("loss",),
+        "elementwise_loss_with_grad": ("loss",),
+        "first_failing": ("holds", "x"),
         "first_outside": ("indices", "bound"),
         "count_correct": ("logits", "labels"),
         "one_hot_forward": ("labels", "out"),

@@ -1,13 +1,15 @@
 """The public operations: NumPy in, NumPy out; CuPy in, CuPy out.
 
-Activations (`ACTIVATIONS` lists them, each with its ``NAME_backward``), the softmax family, cross-entropy with its
-gradient, linear layers, optimizer updates. Array arguments are positional, options are keywords.
+Activations (`ACTIVATIONS` lists them, each with its ``NAME_backward``), the softmax family, cross-entropy and the
+elementwise losses (each with its ``NAME_with_grad``), linear layers, optimizer updates. Array arguments are positional,
+options are keywords.
 """
 
 from __future__ import annotations
 
 from softgrad.kernels.formulas.activation_table import ACTIVATIONS
 from softgrad.ops.activations import FUNCTIONS as _FUNCTIONS
+from softgrad.ops.elementwise_losses import FUNCTIONS as _LOSS_FUNCTIONS
 from softgrad.ops.gpu import BackendUnavailableError
 from softgrad.ops.labels import accuracy, count_correct, gather_scale, one_hot
 from softgrad.ops.linear import linear, linear_backward
@@ -15,7 +17,7 @@ from softgrad.ops.losses import softmax_cross_entropy, softmax_cross_entropy_wit
 from softgrad.ops.softmax import log_softmax, log_softmax_backward, logsumexp, softmax, softmax_backward
 from softgrad.ops.updates import adagrad_update, adam_update, adamw_update, rmsprop_update, sgd_update
 
-globals().update(_FUNCTIONS)  # their types are in __init__.pyi, as those of all others
+globals().update(_FUNCTIONS | _LOSS_FUNCTIONS)  # their types are in __init__.pyi, as those of all others
 
 __all__ = [
     "ACTIVATIONS",
@@ -39,4 +41,5 @@ __all__ = [
     "softmax_cross_entropy",
     "softmax_cross_entropy_with_grad",
     *_FUNCTIONS,
+    *_LOSS_FUNCTIONS,
 ]

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from softgrad.ops.arguments import (
     compute_dtype,
     contiguous,
-    convert,
     float_array,
     integer_array,
     into,
@@ -17,8 +14,7 @@ from softgrad.ops.arguments import (
     is_ready_index,
 )
 from softgrad.ops.backend import CPU, Backend, backend_of
-
-REDUCTIONS = ("mean", "sum", "none")
+from softgrad.ops.reductions import check_reduction, reduced
 
 
 def softmax_cross_entropy(logits: Any, targets: Any, /, *, reduction: str = "mean", validate: bool = True) -> Any:
@@ -66,7 +62,7 @@ def softmax_cross_entropy(logits: Any, targets: Any, /, *, reduction: str = "mea
     backend, logits, labels, dtype = _checked(logits, targets, reduction, validate)
     losses = _losses_buffer(backend, logits, reduction)
     total: Any = backend.kernels.softmax_cross_entropy_forward(logits, labels, losses) if len(logits) else 0.0
-    return _reduced(total, losses, dtype, reduction, len(logits))
+    return reduced(total, losses, dtype, reduction, len(logits))
 
 
 def softmax_cross_entropy_with_grad(
@@ -114,15 +110,14 @@ def softmax_cross_entropy_with_grad(
             total = backend.kernels.softmax_cross_entropy_with_grad(logits, labels, scale, losses, target)
 
     grad = into(backend, out, logits.shape, dtype, (logits, labels), write)
-    return _reduced(total, losses, dtype, reduction, rows), grad
+    return reduced(total, losses, dtype, reduction, rows), grad
 
 
 def _checked(
     logits: Any, targets: Any, reduction: str, validate: bool, out: Any = None
 ) -> tuple[Backend, Any, Any, Any]:
     """The backend, clean logits and labels, and the dtype of the results."""
-    if reduction not in REDUCTIONS:
-        raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)}; got {reduction!r}")
+    check_reduction(reduction)
     ready = are_ready(logits, targets)
     backend = CPU if ready and out is None else backend_of(logits=logits, targets=targets, out=out)
     if ready:
@@ -164,13 +159,3 @@ def check_labels(backend: Backend, labels: Any, classes: int, name: str = "label
 
 def _losses_buffer(backend: Backend, logits: Any, reduction: str) -> Any:
     return backend.xp.empty(len(logits) if reduction == "none" else 0, logits.dtype)
-
-
-def _reduced(total: Any, losses: Any, dtype: Any, reduction: str, rows: int) -> Any:
-    if reduction == "none":
-        return losses if losses.dtype == dtype else convert(losses, dtype)
-    loss = total / max(rows, 1) if reduction == "mean" else total
-    if not isinstance(loss, float):  # it stays on the card
-        return loss.astype(dtype)
-    fits = abs(loss) < 6e4  # in float16 even; what overflows a dtype becomes infinity without a warning
-    return dtype.type(loss) if fits else convert(np.float64(loss), dtype)

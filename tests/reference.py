@@ -209,6 +209,35 @@ def softmax_cross_entropy_grad(logits: np.ndarray, labels: np.ndarray) -> np.nda
     return softmax(logits) - one_hot(labels, logits.shape[1])
 
 
+# ---- elementwise losses, of an mpmath number, its target, weights and parameters
+
+ELEMENTWISE_LOSS: Mapping[str, Callable[..., Any]] = {
+    "sigmoid_cross_entropy": lambda x, t, p, w: w * (p * t * _softplus(-x, 1) + (1 - t) * _softplus(x, 1)),
+    "squared_error": lambda x, t: (x - t) ** 2,
+    "l2_loss": lambda x, t: (x - t) ** 2 / 2,
+    "hinge_loss": lambda x, t: max(0, 1 - t * x),
+    "huber_loss": lambda x, t, delta: (
+        (x - t) ** 2 / 2 if abs(x - t) <= delta else delta * (abs(x - t) - delta / 2)
+    ),
+}  # fmt: skip
+
+ELEMENTWISE_LOSS_SLOPE: Mapping[str, Callable[..., Any]] = {
+    "sigmoid_cross_entropy": lambda x, t, p, w: w * ((1 - t) * _sigmoid(x) - p * t * _sigmoid(-x)),
+    "squared_error": lambda x, t: 2 * (x - t),
+    "l2_loss": lambda x, t: x - t,
+    "hinge_loss": lambda x, t: -t if t * x < 1 else 0,
+    "huber_loss": lambda x, t, delta: _clip(x - t, -delta, delta),
+}
+
+
+def each_pair(formula: Callable[..., Any], x: np.ndarray, *others: Any) -> np.ndarray:
+    """The formula of the elements of arrays of one shape, exactly; numbers among them stand for arrays."""
+    elements = zip(*map(np.ravel, np.broadcast_arrays(x, *others)), strict=True)
+    with mpmath.workdps(DIGITS[x.dtype]):
+        flat = [mpf(formula(*(mpf(float(value)) for value in values))) for values in elements]
+    return np.array([*flat, None], object)[:-1].reshape(x.shape)
+
+
 # ---- labels and rows of pixels
 
 

@@ -9,6 +9,11 @@ from softgrad.kernels.cpu.columns import (
     softmax_columns_forward,
 )
 from softgrad.kernels.cpu.cross_entropy import softmax_cross_entropy_forward, softmax_cross_entropy_with_grad
+from softgrad.kernels.cpu.elementwise_losses import (
+    elementwise_loss_forward,
+    elementwise_loss_with_grad,
+    first_failing,
+)
 from softgrad.kernels.cpu.gather import gather_scale
 from softgrad.kernels.cpu.labels import count_correct, first_outside, one_hot_forward
 from softgrad.kernels.cpu.linear import bias_activation_backward, bias_activation_forward
@@ -27,6 +32,9 @@ __all__ = [
     "bias_activation_backward",
     "bias_activation_forward",
     "count_correct",
+    "elementwise_loss_forward",
+    "elementwise_loss_with_grad",
+    "first_failing",
     "first_outside",
     "gather_scale",
     "log_softmax_backward",

@@ -2,8 +2,8 @@
 
 A loop is written over a range, ``loop(start, stop, *arguments)``. `over_range` compiles it into a callable
 ``kernel(size, nbytes, *arguments)`` that runs [0, size) in one piece or in one piece a thread; `sum_over_blocks`
-does the same for a loop that returns a number. `nbytes` is the size of the array it goes through, by which it is
-decided whether waking the other threads pays. Each way is compiled when it is first taken.
+and `sum_over_elements` do the same for a loop that returns a number. `nbytes` is the size of the array it goes through,
+by which it is decided whether waking the other threads pays. Each way is compiled when it is first taken.
 
 The results do not depend on the number of threads: an element is computed by the same code wherever it falls,
 and sums are taken over blocks of fixed size, in order. For the same reason no fast-math flag is set, since an
@@ -37,6 +37,9 @@ STREAM_BYTES = 40 << 20
 # Rows that are summed as one block: of narrow rows many tiles, since the end of a block is a chain of operations that
 # wait for each other; of wider rows as many as a tile has, so that there is something to share among threads.
 BLOCK_ROWS, NARROW_BLOCK_ROWS = TILE, 16 * TILE
+
+# Elements that are summed as one block: enough that what it takes to begin one, 100 ns, does not show.
+BLOCK_ELEMENTS = 16 * TILE * TILE
 
 
 class Kernel(NamedTuple):
@@ -120,27 +123,61 @@ def sum_over_blocks(loop: Callable[..., Any], name: str | None = None, *, stream
         return np.empty((3, row), x.dtype), np.empty(TILE * TILE, x.dtype)
 
     scratch_for.__qualname__ = f"scratch_for.{'streaming' if streams else 'block'}"
-    scratch_for = register_jitable(scratch_for)
+    return _sum_over(loop, register_jitable(scratch_for), _block_rows, BLOCK_ROWS, streams)
 
-    def run(rows, *arguments):
+
+def sum_over_elements(loop: Callable[..., Any], name: str | None = None) -> Kernel:
+    """Compile ``loop(start, stop, scratch, *arguments) -> float`` into a kernel that returns the sum over all elements.
+
+    The loop is called for a block of `BLOCK_ELEMENTS` at a time; the results are added in order, in float64. `scratch`
+    is for its own use, a vector of the first argument's dtype.
+    """
+    return _sum_over(named(loop, name), _vector_for, _block_elements, BLOCK_ELEMENTS, False)
+
+
+@register_jitable
+def _vector_for(x):
+    return np.empty(TILE, x.dtype)
+
+
+@register_jitable
+def _block_elements(x):
+    return BLOCK_ELEMENTS
+
+
+@register_jitable
+def _block_rows(x):
+    return NARROW_BLOCK_ROWS if x.shape[1] <= TILE else BLOCK_ROWS
+
+
+def _sum_over(
+    loop: Callable[..., Any],
+    scratch_for: Callable[..., Any],
+    block_of: Callable[..., Any],
+    piece: int,
+    streams: bool,
+) -> Kernel:
+    """The kernel that adds what the loop returns of each block, so many rows or elements of the first argument."""
+
+    def run(size, *arguments):
         scratch = scratch_for(arguments[0])
-        block_rows = _block_rows(arguments[0])
+        block_size = block_of(arguments[0])
         total = 0.0
-        for start in range(0, rows, block_rows):
-            total += loop(start, min(start + block_rows, rows), scratch, *arguments)
+        for start in range(0, size, block_size):
+            total += loop(start, min(start + block_size, size), scratch, *arguments)
         if streams:
             end_stream()
         return total
 
-    def run_parallel(chunks, rows, *arguments):
-        block_rows = _block_rows(arguments[0])
-        blocks = (rows + block_rows - 1) // block_rows
+    def run_parallel(chunks, size, *arguments):
+        block_size = block_of(arguments[0])
+        blocks = (size + block_size - 1) // block_size
         partial = np.empty(blocks)
         for chunk in prange(chunks):
             scratch = scratch_for(arguments[0])
             for block in range(chunk * blocks // chunks, (chunk + 1) * blocks // chunks):
-                start = block * block_rows
-                partial[block] = loop(start, min(start + block_rows, rows), scratch, *arguments)
+                start = block * block_size
+                partial[block] = loop(start, min(start + block_size, size), scratch, *arguments)
             if streams:
                 end_stream()
         total = 0.0
@@ -148,12 +185,7 @@ def sum_over_blocks(loop: Callable[..., Any], name: str | None = None, *, stream
             total += partial[block]
         return total
 
-    return _kernel(loop, run, run_parallel, BLOCK_ROWS)
-
-
-@register_jitable
-def _block_rows(x):
-    return NARROW_BLOCK_ROWS if x.shape[1] <= TILE else BLOCK_ROWS
+    return _kernel(loop, run, run_parallel, piece)
 
 
 def flat(array: Any) -> Any:

@@ -7,13 +7,21 @@ from typing import Any
 
 import numpy as np
 from numba import cuda, float64
+from numba.extending import register_jitable
 
 from softgrad.kernels.cuda.launch import Kernel, empty
 from softgrad.kernels.cuda.reductions import team_of
 from softgrad.kernels.formulas.logsumexp import two_sum
+from softgrad.kernels.formulas.primitives import where
 
 # As many as a block can have, since there is but one.
 THREADS = 1024
+
+
+@register_jitable
+def together(total, carry):
+    """The sum that two parts are of; of an infinite one the carry is NaN, and says nothing."""
+    return where(carry == carry, total + carry, total)
 
 
 @cache
@@ -27,7 +35,7 @@ def _sum() -> Kernel:
             total, carry = two_sum(total, carry, float64(x[i]))
         total, carry = team_sum(total, carry)
         if cuda.threadIdx.x == 0:
-            result[0] = total + carry
+            result[0] = together(total, carry)
 
     return Kernel(kernel, "sum", threads=THREADS)
 
