@@ -13,6 +13,7 @@ import numpy as np
 from softgrad import ops
 from softgrad.bench.device import PROCESSORS, Device
 from softgrad.bench.settings import DTYPES, Settings
+from softgrad.kernels.formulas.elementwise_loss_table import ELEMENTWISE_LOSSES, PROBABILITIES, SIGNS, ElementwiseLoss
 
 Shape = tuple[int, ...]
 Make = Callable[[Shape, Any, Any], tuple[Any, ...]]
@@ -184,6 +185,29 @@ def _activations() -> tuple[Operation, ...]:
     return tuple(operations)
 
 
+def _targets_of(row: ElementwiseLoss) -> Make:
+    """Arguments of a loss: predictions, and targets that it takes, drawn at random or of one sign or the other."""
+
+    def make(shape: Shape, dtype: Any, rng: Any) -> tuple[Any, ...]:
+        x, targets = _logits(shape, dtype, rng), _normal(shape, dtype, rng)
+        if row.targets is SIGNS:
+            targets = 2 * (targets > 0).astype(dtype) - 1
+        elif row.targets is PROBABILITIES:
+            targets = (targets > 0).astype(dtype)
+        return x, targets
+
+    return make
+
+
+def _losses() -> tuple[Operation, ...]:
+    """Every elementwise loss, alone and with its gradient."""
+    return tuple(
+        _elementwise(function, _targets_of(row))
+        for name, row in ELEMENTWISE_LOSSES.items()
+        for function in (name, f"{name}_with_grad")
+    )
+
+
 # ---- other
 
 # A batch of 128 through the first layer of the MNIST network: (rows, inputs, outputs).
@@ -275,7 +299,7 @@ OTHER = (
 )
 
 OPERATIONS: Mapping[str, Operation] = MappingProxyType(
-    {operation.name: operation for operation in (*ROWS, *_activations(), *OTHER)}
+    {operation.name: operation for operation in (*ROWS, *_activations(), *_losses(), *OTHER)}
 )
 
 # What a quick run measures: of each kind of kernel one.

@@ -17,6 +17,7 @@ from softgrad.kernels.formulas.elementwise_loss_table import (
 )
 from softgrad.ops.activations import parameter_values
 from softgrad.ops.arguments import (
+    as_array,
     check_number,
     check_shape,
     compute_dtype,
@@ -114,7 +115,7 @@ def _weight(backend: Backend, value: Any, name: str, x: Any, row: ElementwiseLos
 
 def _real_array(backend: Backend, value: Any, name: str, dtype: Any) -> Any:
     """Real numbers of any dtype as a clean array of the kernels' dtype; what overflows that becomes infinity."""
-    array: Any = value if type(value) is backend.array_type else backend.xp.asarray(value)
+    array = as_array(backend, value, name)
     if array.dtype.kind not in "iub":
         array = float_array(backend, array, name)
     with np.errstate(over="ignore"):
@@ -126,7 +127,7 @@ def _check(backend: Backend, condition: Condition, array: Any, name: str, given:
     position = backend.kernels.first_failing(condition.holds, array)
     if position >= 0:
         index = tuple(map(int, np.unravel_index(position, array.shape)))
-        found = backend.xp.asarray(given)[index]
+        found = as_array(backend, given, name)[index]
         place = f" at index {index[0] if len(index) == 1 else index}" if index else ""
         raise ValueError(f"{name} must {condition.words}; found {found}{place}")
 

@@ -55,12 +55,16 @@ def _updating(update: Callable[..., None], *names: str) -> tuple[Way, ...]:
     return (Way(make, out=True),)
 
 
-def _with_grad(logits: Any, labels: Any, out: Any) -> Call:
-    return _calling(ops.softmax_cross_entropy_with_grad)(logits, labels, out=out[1])
+def _with_grad(function: Callable[..., Any]) -> tuple[Way, ...]:
+    """Both ways of a function that returns a loss and its gradient, of which the second has an `out=`."""
+    call = _calling(function)
+    return Way(call), Way(lambda x, targets, out: call(x, targets, out=out[1]), out=True)
 
 
 def _ways(function: str) -> tuple[Way, ...]:
     op = getattr(ops, function)
+    if function.endswith("_with_grad"):
+        return _with_grad(op)
     ways = Way(_calling(op)), Way(_calling(op), out=True)
     return ways if "out" in inspect.signature(op).parameters else ways[:1]
 
@@ -70,10 +74,6 @@ PEER = Peer(
     MappingProxyType(
         {operation.function: _ways(operation.function) for operation in OPERATIONS.values()}
         | {
-            "softmax_cross_entropy_with_grad": (
-                Way(_calling(ops.softmax_cross_entropy_with_grad)),
-                Way(_with_grad, out=True),
-            ),
             "sgd_update": _updating(ops.sgd_update, "velocity"),
             "adagrad_update": _updating(ops.adagrad_update, "state_sum"),
             "rmsprop_update": _updating(ops.rmsprop_update, "square_avg"),

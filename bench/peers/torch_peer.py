@@ -52,15 +52,20 @@ def _softmax_backwards(name: str) -> tuple[Way, ...]:
     return Way(partial(_softmax_backward, overloads.default)), Way(partial(_softmax_backward, overloads.out), out=True)
 
 
-def _cross_entropy_by_autograd(logits: Any, labels: Any) -> Call:
-    leaf = logits.clone().requires_grad_()
+def _loss_by_autograd(function: Callable[..., Any]) -> Way:
+    """A loss with its gradient, through the graph that each call builds."""
 
-    def call() -> Any:
-        loss = functional.cross_entropy(leaf, labels)
-        (grad,) = torch.autograd.grad(loss, leaf)
-        return loss.detach(), grad
+    def make(logits: Any, targets: Any) -> Call:
+        leaf = logits.clone().requires_grad_()
 
-    return call
+        def call() -> Any:
+            loss = function(leaf, targets)
+            (grad,) = torch.autograd.grad(loss, leaf)
+            return loss.detach(), grad
+
+        return call
+
+    return Way(make, name="autograd", context=nullcontext)
 
 
 def _cross_entropy_by_aten(logits: Any, labels: Any, out: Any = None) -> Call:
@@ -292,10 +297,16 @@ PEER = Peer(
             "log_softmax_backward": _softmax_backwards("_log_softmax_backward_data"),
             "softmax_cross_entropy": (allocating(functional.cross_entropy),),
             "softmax_cross_entropy_with_grad": (
-                Way(_cross_entropy_by_autograd, name="autograd", context=nullcontext),
+                _loss_by_autograd(functional.cross_entropy),
                 Way(_cross_entropy_by_aten, name="aten"),
                 Way(_cross_entropy_by_aten, name="aten", out=True),
             ),
+            "sigmoid_cross_entropy": (allocating(functional.binary_cross_entropy_with_logits),),
+            "sigmoid_cross_entropy_with_grad": (_loss_by_autograd(functional.binary_cross_entropy_with_logits),),
+            "squared_error": (allocating(functional.mse_loss),),
+            "squared_error_with_grad": (_loss_by_autograd(functional.mse_loss),),
+            "huber_loss": (allocating(functional.huber_loss),),
+            "huber_loss_with_grad": (_loss_by_autograd(functional.huber_loss),),
             "heaviside": (Way(_heaviside), Way(_heaviside, out=True)),
             "identity": (Way(_copy), Way(_copy, out=True)),
             "identity_backward": (Way(_copy), Way(_copy, out=True)),
