@@ -11,6 +11,7 @@ from numpy import asarray, ndarray
 from softgrad.kernels.cpu import threads
 from softgrad.kernels.cpu.activations import backward_ufuncs, forward_ufuncs
 from softgrad.kernels.formulas.activation_table import ACTIVATIONS, Activation
+from softgrad.kernels.formulas.elementwise_loss_table import ElementwiseLoss
 from softgrad.ops.arguments import (
     KERNEL_DTYPES,
     check_dtype,
@@ -39,7 +40,7 @@ def find_activation(name: str) -> Activation:
     return row
 
 
-def parameter_values(row: Activation, given: Mapping[str, Any], dtype: Any) -> tuple[Any, ...]:
+def parameter_values(row: Activation | ElementwiseLoss, given: Mapping[str, Any], dtype: Any) -> tuple[Any, ...]:
     """The row's parameters in order, checked to be numbers of the dtype the kernel computes in."""
     if not row.parameters and not given:
         return ()

@@ -16,6 +16,7 @@ from softgrad.ops.backend import get_backend
 
 LABELS = np.array([0, 1])
 W = np.eye(3)
+ONES = np.ones((2, 3))
 
 # Every op as a function of one array of shape (2, 3), with the name that argument goes by in its messages.
 OPS: dict[str, tuple[Callable[[Any], Any], str]] = {
@@ -26,6 +27,8 @@ OPS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "log_softmax_backward": (lambda x: ops.log_softmax_backward(x, x), "grad"),
     "softmax_cross_entropy": (lambda x: ops.softmax_cross_entropy(x, LABELS), "logits"),
     "softmax_cross_entropy_with_grad": (lambda x: ops.softmax_cross_entropy_with_grad(x, LABELS)[1], "logits"),
+    "sigmoid_cross_entropy": (lambda x: ops.sigmoid_cross_entropy(x, ONES), "logits"),
+    "squared_error_with_grad": (lambda x: ops.squared_error_with_grad(x, ONES)[1], "predictions"),
     "linear": (lambda x: ops.linear(x, W), "x"),
     "accuracy": (lambda x: ops.accuracy(x, LABELS), "logits"),
 }

@@ -236,6 +236,12 @@ def test_label_out_of_range_raises_the_same_everywhere(backend: Arrays, label: i
             call()
 
 
+def test_an_infinite_loss_makes_the_mean_infinite(backend: Arrays) -> None:
+    x, labels = backend.put([[0, -INF, 0], [1, 2, 3]], np.float64), backend.put([1, 0], np.int64)
+    for reduction in ("mean", "sum"):
+        assert backend.get(ops.softmax_cross_entropy(x, labels, reduction=reduction)) == INF
+
+
 def test_exact_results_next_to_a_subnormal(backend: Arrays) -> None:
     # The smallest numbers are numbers, not zeros: flushing them would lose the tail of a softmax.
     x = np.array([0.0, -100.0, -103.0, -104.0], np.float32)

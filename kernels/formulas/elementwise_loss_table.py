@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from softgrad.kernels.formulas import elementwise_losses as formulas
 
@@ -55,8 +55,8 @@ class ElementwiseLoss:
         Says what is wrong with a set of parameters, or None.
     """
 
-    forward: Callable[..., object]
-    gradient: Callable[..., object]
+    forward: Callable[..., Any]
+    gradient: Callable[..., Any]
     predictions: str
     formula: str
     derivative: str
