@@ -211,6 +211,10 @@ _VALIDATE_DOC = """validate : bool, default True
 """
 
 
+# What a type checker is told of options; of the others, what their defaults say.
+_TYPES = {"reduction": "str", "validate": "bool"}
+
+
 def _describe(op: Callable[..., Any], name: str, row: ElementwiseLoss, doc: str) -> None:
     """Give a generated function the name, signature and docstring of one written out."""
     op.__name__ = op.__qualname__ = name
@@ -220,7 +224,15 @@ def _describe(op: Callable[..., Any], name: str, row: ElementwiseLoss, doc: str)
     options |= {"out": None} if doc is _WITH_GRAD_DOC else {}
     op.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [inspect.Parameter(array, inspect.Parameter.POSITIONAL_ONLY) for array in (row.predictions, "targets")]
-        + [inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=options[option]) for option in options]
+        + [
+            inspect.Parameter(
+                option,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=options[option],
+                annotation=_TYPES.get(option, inspect.Parameter.empty),
+            )
+            for option in options
+        ]
     )
     numbers = [np.float64(value) for value in (0.0, 1.0, *row.defaults)]
     weights = "".join(_WEIGHT_DOC.format(name=weight, predictions=row.predictions) for weight in row.weights)

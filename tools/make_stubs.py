@@ -3,9 +3,9 @@
 python tools/make_stubs.py            write it
 python tools/make_stubs.py --check    compare it with what would be written; exit 1 on a difference
 
-The activations come from a table and have no definition that a type checker could read. And of every function a
-checker is to know that arrays of float32 give arrays of float32, and that what is no NumPy array, a card's say, gives
-something else: that takes overloads, alike for all.
+The activations and elementwise losses come from tables and have no definition that a type checker could read. And of
+every function a checker is to know that arrays of float32 give arrays of float32, and that what is no NumPy array, a
+card's say, gives something else: that takes overloads, alike for all.
 """
 
 from __future__ import annotations
