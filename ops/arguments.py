@@ -194,7 +194,7 @@ def real_number(value: Any, name: str) -> float:
     try:
         return float(value)
     except OverflowError:  # an integer beyond all floats
-        return math.inf if value > 0 else -math.inf
+        return math.inf if value >= 0 else -math.inf  # type: ignore[operator]
 
 
 def check_number(value: Any, name: str, *, minimum: float = -math.inf, dtype: Any = FLOAT64) -> float:

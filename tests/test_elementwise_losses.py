@@ -422,33 +422,3 @@ def test_examples_of_generated_docstrings_are_right(name: str) -> None:
     results = doctest.DocTestRunner().run(examples)
     assert results.attempted >= 2
     assert results.failed == 0
-
-
-# ---- another package's opinion
-
-
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_agrees_with_torch(reduction: str) -> None:
-    torch = pytest.importorskip("torch")
-    functional = torch.nn.functional
-    rng = np.random.default_rng(1)
-    pos_weight, weight = rng.random(5) * 3, rng.random((7, 1))
-    contests = [
-        ("sigmoid_cross_entropy", functional.binary_cross_entropy_with_logits, {}),
-        (
-            "sigmoid_cross_entropy",
-            functional.binary_cross_entropy_with_logits,
-            {"pos_weight": pos_weight, "weight": weight},
-        ),
-        ("squared_error", functional.mse_loss, {}),
-        ("huber_loss", functional.huber_loss, {"delta": 0.5}),
-    ]
-    for name, theirs, options in contests:
-        x, t = case(name, (7, 5), np.float64)
-        loss, grad = both(name, x, t, reduction=reduction, **options)
-        leaf = torch.tensor(x, requires_grad=True)
-        given = {key: torch.tensor(value) if isinstance(value, np.ndarray) else value for key, value in options.items()}
-        expected = theirs(leaf, torch.tensor(t), reduction=reduction, **given)
-        expected.sum().backward()
-        np.testing.assert_allclose(loss, expected.detach().numpy(), rtol=1e-13, atol=1e-300)
-        np.testing.assert_allclose(grad, leaf.grad.numpy(), rtol=1e-12, atol=1e-15)
