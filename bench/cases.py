@@ -142,6 +142,11 @@ def _grad_and(forward: Callable[[Any], Any]) -> Make:
     return make
 
 
+def _distributions(count: int) -> Make:
+    """Arguments of a measure of one distribution a row, or of two."""
+    return lambda shape, dtype, rng: tuple(ops.softmax(_logits(shape, dtype, rng)) for _ in range(count))
+
+
 def _labelled(shape: Shape, dtype: Any, rng: Any) -> tuple[Any, ...]:
     return _logits(shape, dtype, rng), rng.integers(0, shape[1], shape[0])
 
@@ -158,6 +163,10 @@ ROWS = (
     _rows("log_softmax_backward", _grad_and(ops.log_softmax), axis=-1),
     _rows("softmax_cross_entropy", _labelled),
     _rows("softmax_cross_entropy_with_grad", _labelled),
+    _rows("entropy", _distributions(1), axis=-1),
+    _rows("perplexity", _distributions(1), axis=-1),
+    _rows("cross_entropy", _distributions(2), axis=-1),
+    _rows("kl_divergence", _distributions(2), axis=-1),
 )
 
 # ---- elementwise
@@ -284,6 +293,7 @@ OTHER = (
     _other("rmsprop_update", _adaptive(1), SIZES, in_place=True, lr=0.01, alpha=0.99, eps=1e-8),
     _other("adam_update", _adaptive(2), SIZES, in_place=True, weight_decay=0.0, **ADAM),
     _other("adamw_update", _adaptive(2), SIZES, in_place=True, weight_decay=0.01, **ADAM),
+    _other("self_information", _distributions(1), SIZES),
     _other("one_hot", _labels_and_classes, LABELLED_SHAPES),
     _other("accuracy", _labelled, LABELLED_SHAPES),
     _other("count_correct", _labelled, LABELLED_SHAPES),

@@ -9,6 +9,7 @@ softmax, log_softmax, logsumexp, back   logsumexp                     softmax
 the same over an axis that is not last  logsumexp                     columns
 softmax cross-entropy, with gradient    losses, logsumexp             cross_entropy
 elementwise losses, with gradient       elementwise_losses            elementwise_losses
+entropy and its like                    information                   information
 label check, accuracy count, one-hot                                  labels
 updates of SGD, Adagrad, RMSprop, Adam  updates                       updates
 gather and scale                        primitives (fma)              gather
@@ -29,7 +30,7 @@ contiguous, already checked, outputs last. The two kernels of activations are bu
 ``forward(x, targets, operands, losses)``, ``elementwise_loss_with_grad(loss)`` gives
 ``with_grad(x, targets, operands, scale, losses, grad)``, where an operand is a number or an array of x's size. A kernel
 that returns a number returns Python's on the CPU; on a card it is an array without axes, left there, so that nothing
-waits for it. Only `first_outside` and `first_failing` are waited for.
+waits for it. Only `first_outside`, `first_failing` and `first_beyond` are waited for.
 """
 
 from __future__ import annotations
@@ -62,6 +63,12 @@ CONTRACT: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "elementwise_loss_forward": ("loss",),
         "elementwise_loss_with_grad": ("loss",),
         "first_failing": ("holds", "x"),
+        "self_information_forward": ("p", "factor", "factor_lost", "out"),
+        "entropy_forward": ("p", "factor", "factor_lost", "out", "checks"),
+        "perplexity_forward": ("p", "out", "checks"),
+        "cross_entropy_forward": ("p", "q", "factor", "factor_lost", "out", "checks"),
+        "kl_divergence_forward": ("p", "q", "factor", "factor_lost", "out", "checks"),
+        "first_beyond": ("x", "low", "high"),
         "first_outside": ("indices", "bound"),
         "count_correct": ("logits", "labels"),
         "one_hot_forward": ("labels", "out"),

@@ -1,8 +1,8 @@
 """The public operations: NumPy in, NumPy out; CuPy in, CuPy out.
 
 Activations (`ACTIVATIONS` lists them, each with its ``NAME_backward``), the softmax family, cross-entropy and the
-elementwise losses (each with its ``NAME_with_grad``), linear layers, optimizer updates. Array arguments are positional,
-options are keywords.
+elementwise losses (each with its ``NAME_with_grad``), information measures, linear layers, optimizer updates.
+Array arguments are positional, options are keywords.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from softgrad.kernels.formulas.activation_table import ACTIVATIONS
 from softgrad.ops.activations import FUNCTIONS as _FUNCTIONS
 from softgrad.ops.elementwise_losses import FUNCTIONS as _LOSS_FUNCTIONS
 from softgrad.ops.gpu import BackendUnavailableError
+from softgrad.ops.information import cross_entropy, entropy, kl_divergence, perplexity, self_information
 from softgrad.ops.labels import accuracy, count_correct, gather_scale, one_hot
 from softgrad.ops.linear import linear, linear_backward
 from softgrad.ops.losses import softmax_cross_entropy, softmax_cross_entropy_with_grad
@@ -27,14 +28,19 @@ __all__ = [
     "adam_update",
     "adamw_update",
     "count_correct",
+    "cross_entropy",
+    "entropy",
     "gather_scale",
+    "kl_divergence",
     "linear",
     "linear_backward",
     "log_softmax",
     "log_softmax_backward",
     "logsumexp",
     "one_hot",
+    "perplexity",
     "rmsprop_update",
+    "self_information",
     "sgd_update",
     "softmax",
     "softmax_backward",

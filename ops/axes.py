@@ -24,10 +24,11 @@ class Rows:
 
     Where they are neighbours the array is seen as it lies in memory: as a matrix of shape (rows, classes) if they are
     the last axes, else, for the kernels of columns, with the shape (outer, classes, inner). Other axes are moved to the
-    end, in a copy. An axis of size 1 is the neighbour of all.
+    end, in a copy, and so are all but the last without `columns`, for kernels of rows that have no counterpart for
+    columns. An axis of size 1 is the neighbour of all.
     """
 
-    def __init__(self, shape: tuple[int, ...], axis: Axis) -> None:
+    def __init__(self, shape: tuple[int, ...], axis: Axis, columns: bool = True) -> None:
         axes = _normalised(axis, shape)
         kept = [i for i in range(len(shape)) if i not in axes]
         self.kept_shape = tuple(shape[i] for i in kept)
@@ -37,7 +38,7 @@ class Rows:
         start, stop = (min(long), max(long) + 1) if long else (len(shape), len(shape))
         outer, classes, inner = (math.prod(sizes) for sizes in (shape[:start], shape[start:stop], shape[stop:]))
         neighbours = all(i in axes or shape[i] == 1 for i in range(start, stop))
-        self.columns = neighbours and inner >= FEWEST_COLUMNS
+        self.columns = columns and neighbours and inner >= FEWEST_COLUMNS
         self.moved = not (neighbours and (inner == 1 or self.columns))
         self.order = (*kept, *axes)
         self.moved_shape = tuple(shape[i] for i in self.order)
@@ -69,14 +70,14 @@ class Rows:
         target.transpose(self.order)[...] = matrix.reshape(self.moved_shape)
 
 
-def rows_of(shape: tuple[int, ...], axis: Axis) -> Rows:
+def rows_of(shape: tuple[int, ...], axis: Axis, *, columns: bool = True) -> Rows:
     """The `Rows` of an array of that shape, normalised over that axis or those axes."""
-    return _remembered(shape, axis) if type(axis) is int else Rows(shape, axis)
+    return _remembered(shape, axis, columns) if type(axis) is int else Rows(shape, axis, columns)
 
 
 @lru_cache(maxsize=256)
-def _remembered(shape: tuple[int, ...], axis: int) -> Rows:
-    return Rows(shape, axis)
+def _remembered(shape: tuple[int, ...], axis: int, columns: bool) -> Rows:
+    return Rows(shape, axis, columns)
 
 
 def _normalised(axis: Axis, shape: tuple[int, ...]) -> tuple[int, ...]:

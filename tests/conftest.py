@@ -49,7 +49,17 @@ def small_blocks() -> Iterator[None]:
         return
     import scheduler
 
-    from softgrad.kernels.cuda import columns, elementwise, elementwise_losses, gather, linear, rows, sums, updates
+    from softgrad.kernels.cuda import (
+        columns,
+        elementwise,
+        elementwise_losses,
+        gather,
+        information,
+        linear,
+        rows,
+        sums,
+        updates,
+    )
 
     scheduler.order = os.environ.get("SOFTGRAD_SIMULATED_ORDER", "forward")
     scheduler.install()
@@ -59,6 +69,8 @@ def small_blocks() -> Iterator[None]:
         patch.setattr(rows, "MOST_ITEMS", {"f": 8, "d": 4})
         patch.setattr(sums, "THREADS", 64)
         patch.setattr(elementwise_losses, "SEARCH_BLOCKS", 2)
+        patch.setattr(information, "THREADS", 64)
+        patch.setattr(information, "WARP_CLASSES", 64)
         for module in (columns, elementwise, elementwise_losses, gather, linear, updates):
             patch.setattr(module, "THREADS", 32)
         yield

@@ -238,6 +238,36 @@ def each_pair(formula: Callable[..., Any], x: np.ndarray, *others: Any) -> np.nd
     return np.array([*flat, None], object)[:-1].reshape(x.shape)
 
 
+# ---- information, of exact numbers
+
+_minus_p_log_q = np.frompyfunc(lambda p, q: mpf(0) if p == 0 else mp.inf if q == 0 else -p * mp.log(q), 2, 1)
+_divergence = np.frompyfunc(lambda p, q: q if p == 0 else mp.inf if q == 0 else p * mp.log(p / q) - p + q, 2, 1)
+
+
+def _of_terms(terms: np.ndarray, axis: Any, keepdims: bool) -> np.ndarray:
+    return np.asarray(np.sum(terms, axis=axis, keepdims=keepdims), object)
+
+
+def self_information(p: np.ndarray) -> np.ndarray:
+    return np.asarray(_minus_p_log_q(mpf(1), p), object)
+
+
+def entropy(p: np.ndarray, axis: Any = -1, keepdims: bool = False) -> np.ndarray:
+    return _of_terms(_minus_p_log_q(p, p), axis, keepdims)
+
+
+def perplexity(p: np.ndarray, axis: Any = -1, keepdims: bool = False) -> np.ndarray:
+    return np.asarray(_exp(entropy(p, axis, keepdims)), object)
+
+
+def cross_entropy(p: np.ndarray, q: np.ndarray, axis: Any = -1, keepdims: bool = False) -> np.ndarray:
+    return _of_terms(_minus_p_log_q(p, q), axis, keepdims)
+
+
+def kl_divergence(p: np.ndarray, q: np.ndarray, axis: Any = -1, keepdims: bool = False) -> np.ndarray:
+    return _of_terms(_divergence(p, q), axis, keepdims)
+
+
 # ---- labels and rows of pixels
 
 

@@ -18,7 +18,7 @@ import pytest
 from optimizers import RULES
 
 from softgrad.kernels import cache, cuda
-from softgrad.kernels.cuda import cross_entropy, elementwise_losses, labels, launch, memory, sums, wide
+from softgrad.kernels.cuda import cross_entropy, elementwise_losses, information, labels, launch, memory, sums, wide
 from softgrad.kernels.formulas import updates
 from softgrad.kernels.formulas.activation_table import ACTIVATIONS
 from softgrad.kernels.formulas.elementwise_loss_table import ELEMENTWISE_LOSSES, PROBABILITIES, SIGNS, WEIGHTS
@@ -79,7 +79,7 @@ def kernels() -> dict[str, Compiled]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(launch.Kernel, "launch", note)
         patch.setattr(memory, "address_of", lambda array: array.address)
-        for module in (cross_entropy, elementwise_losses, labels, sums, wide):
+        for module in (cross_entropy, elementwise_losses, information, labels, sums, wide):
             patch.setattr(module, "empty", Stand)
         for dtype in ("float32", "float64"):
             launch_everything(np.dtype(dtype))
@@ -116,6 +116,11 @@ def launch_everything(dtype: np.dtype) -> None:
         cuda.logsumexp_forward(y, of_rows)
         cuda.softmax_cross_entropy_forward(y, index, of_rows)
         cuda.softmax_cross_entropy_with_grad(y, index, 0.5, of_rows, y)
+        checks = Stand((4, 64), dtype)
+        cuda.entropy_forward(y, 1.0, 0.0, of_rows, checks)
+        cuda.perplexity_forward(y, of_rows, checks)
+        cuda.cross_entropy_forward(y, y, 1.0, 0.0, of_rows, checks)
+        cuda.kl_divergence_forward(y, y, 1.0, 0.0, of_rows, checks)
         cuda.count_correct(y, index)
         cuda.one_hot_forward(index, y)
     cube, sums_of_cube = Stand((4, 10, 64), dtype), Stand((4, 64), dtype)
@@ -124,6 +129,9 @@ def launch_everything(dtype: np.dtype) -> None:
             getattr(cuda, f"{name}_columns_forward")(cube, temperature, cube)
             getattr(cuda, f"{name}_columns_backward")(cube, cube, temperature, cube)
     cuda.logsumexp_columns_forward(cube, sums_of_cube)
+    for array in (x, odd):
+        cuda.self_information_forward(array, 1.0, 0.0, array)
+    cuda.first_beyond(x, 0.0, 1.0)
     cuda.first_outside(index, 10)
     for rule, numbers in RULES.items():
         for array in (x, odd):

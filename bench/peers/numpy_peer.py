@@ -63,6 +63,23 @@ def _cross_entropy_with_grad(logits: Any, labels: Any, out: Any = None) -> Any:
     return (np.log(sums[:, 0]) - chosen).mean(), grad
 
 
+def _entropy(p: Any, axis: int) -> Any:
+    return -(p * np.log(p)).sum(axis)
+
+
+def _cross_entropy_of(p: Any, q: Any, axis: int) -> Any:
+    return -(p * np.log(q)).sum(axis)
+
+
+def _kl_divergence(p: Any, q: Any, axis: int) -> Any:
+    return (p * np.log(p / q)).sum(axis)
+
+
+def _self_information(p: Any, out: Any = None) -> Any:
+    out = np.log(p, out=out)
+    return np.negative(out, out=out)
+
+
 # ---- elementwise
 
 
@@ -300,6 +317,11 @@ PEER = Peer(
             "log_softmax_backward": both(_log_softmax_backward),
             "softmax_cross_entropy": (allocating(_cross_entropy),),
             "softmax_cross_entropy_with_grad": both(_cross_entropy_with_grad),
+            "entropy": (allocating(_entropy),),
+            "perplexity": (allocating(lambda p, axis: np.exp(_entropy(p, axis))),),
+            "cross_entropy": (allocating(_cross_entropy_of),),
+            "kl_divergence": (allocating(_kl_divergence),),
+            "self_information": both(_self_information),
             "heaviside": _ufunc(np.heaviside, 1),
             "identity": both(_identity),
             "identity_backward": both(lambda grad, y, out=None: _identity(grad, out)),

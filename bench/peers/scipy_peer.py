@@ -41,6 +41,8 @@ PEER = Peer(
             "softmax": (allocating(special.softmax),),
             "log_softmax": (allocating(special.log_softmax),),
             "logsumexp": (allocating(special.logsumexp),),
+            "entropy": (allocating(lambda p, axis: special.entr(p).sum(axis)),),
+            "kl_divergence": (allocating(lambda p, q, axis: special.rel_entr(p, q).sum(axis)),),
             "sigmoid": both(special.expit),
             "log_sigmoid": both(special.log_expit),
             "gelu": both(_gelu),

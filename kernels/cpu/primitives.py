@@ -55,6 +55,8 @@ for _primitive, _function in (
     (primitives.exp, vecmath.exp),
     (primitives.expm1, vecmath.expm1),
     (primitives.log, vecmath.log),
+    (primitives.log_parts, vecmath.log_parts),
+    (primitives.atanh_tail, vecmath.atanh_tail),
     (primitives.log1p, vecmath.log1p),
     (primitives.tanh, vecmath.tanh),
     (primitives.normal_tail_ratio, vecmath.normal_tail_ratio),

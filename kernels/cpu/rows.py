@@ -96,7 +96,8 @@ def scaled_row_by(writer):
 
 
 @register_jitable
-def _add_in_parts(total, carry, other_total, other_carry):
+def add_in_parts(total, carry, other_total, other_carry):
+    """The sum of two sums in two parts, in two parts, for `horizontal_combine`."""
     return two_sum(total, carry + other_carry, other_total)
 
 
@@ -108,7 +109,7 @@ def row_sum_of(term):
         total, carry = zero, zero
         for i in range(first, end, lanes_of(a)):
             total, carry = two_sum(total, carry, term(load_until(a, i, end, zero), load_until(b, i, end, zero)))
-        total, carry = horizontal_combine(_add_in_parts, total, carry)
+        total, carry = horizontal_combine(add_in_parts, total, carry)
         return total + carry
 
     row_sum.__qualname__ = f"row_sum.{term.__name__}"

@@ -277,13 +277,16 @@ def expm1(x):
 
 @register_jitable
 def _log_of_parts(f, e):
-    """log((1 + f) 2**e) for f in [-1/4, 1/2]: with s = f / (2 + f), log(1 + f) = 2 atanh(s) = f - s (f - tail)."""
+    """log((1 + f) 2**e) for f in [-1/4, 1/2]: with s = f / (2 + f), log(1 + f) = 2 atanh(s) = f - s (f - tail).
+
+    As (high, low), whose sum is exact to a fifth of an ULP; |low| < |high| / 2.
+    """
     s = f / (const(f, 2.0) + f)
     square = s * s
     whole = e * _log2_high(f)
     high = whole + f
     lost = f - (high - whole)
-    return high + fma(-s, fma(-square, _log_tail(square), f), fma(e, _log2_low(f), lost))
+    return high, fma(-s, fma(-square, _log_tail(square), f), fma(e, _log2_low(f), lost))
 
 
 @register_jitable
@@ -296,12 +299,34 @@ def _log_at_edges(y, x, sum_):
 
 
 @register_jitable
-def log(x):
-    """The natural logarithm."""
+def _log_unrounded(x):
+    """log(x) as (high, low), for x > 0."""
     subnormal = x < _smallest_normal(x)
     mantissa, e = split_exponent(where(subnormal, x * _raise(x), x))
     e = where(subnormal, e - _raise_exponent(x), e)
-    return _log_at_edges(_log_of_parts(mantissa - const(x, 1.0), e), x, x)
+    return _log_of_parts(mantissa - const(x, 1.0), e)
+
+
+@register_jitable
+def log(x):
+    """The natural logarithm."""
+    high, low = _log_unrounded(x)
+    return _log_at_edges(high + low, x, x)
+
+
+@register_jitable
+def log_parts(x):
+    """The natural logarithm, as `log` gives it, and what rounding took from it, 0 where it is not finite."""
+    high, low = _log_unrounded(x)
+    y = high + low
+    finite = (x > const(x, 0.0)) & (x < const(x, math.inf))
+    return _log_at_edges(y, x, x), where(finite, low - (y - high), const(x, 0.0))
+
+
+@register_jitable
+def atanh_tail(square):
+    """2 (atanh(s) / s - 1) / s^2 of s^2 <= 0.04."""
+    return _log_tail(square)
 
 
 @register_jitable
@@ -310,8 +335,8 @@ def log1p(x):
     one, quarter = const(x, 1.0), const(x, 0.25)
     sum_ = one + x
     e, power = exponent_of(sum_)
-    y = _log_of_parts(fma(x * power, quarter, fma(power, quarter, -one)), e)
-    return _log_at_edges(copysign(y, x), x, sum_)
+    high, low = _log_of_parts(fma(x * power, quarter, fma(power, quarter, -one)), e)
+    return _log_at_edges(copysign(high + low, x), x, sum_)
 
 
 # ---- the hyperbolic tangent

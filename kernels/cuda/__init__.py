@@ -15,6 +15,14 @@ from softgrad.kernels.cuda.elementwise_losses import (
     first_failing,
 )
 from softgrad.kernels.cuda.gather import gather_scale
+from softgrad.kernels.cuda.information import (
+    cross_entropy_forward,
+    entropy_forward,
+    first_beyond,
+    kl_divergence_forward,
+    perplexity_forward,
+    self_information_forward,
+)
 from softgrad.kernels.cuda.labels import count_correct, first_outside, one_hot_forward
 from softgrad.kernels.cuda.linear import bias_activation_backward, bias_activation_forward
 from softgrad.kernels.cuda.softmax import (
@@ -32,11 +40,15 @@ __all__ = [
     "bias_activation_backward",
     "bias_activation_forward",
     "count_correct",
+    "cross_entropy_forward",
     "elementwise_loss_forward",
     "elementwise_loss_with_grad",
+    "entropy_forward",
+    "first_beyond",
     "first_failing",
     "first_outside",
     "gather_scale",
+    "kl_divergence_forward",
     "log_softmax_backward",
     "log_softmax_columns_backward",
     "log_softmax_columns_forward",
@@ -44,6 +56,8 @@ __all__ = [
     "logsumexp_columns_forward",
     "logsumexp_forward",
     "one_hot_forward",
+    "perplexity_forward",
+    "self_information_forward",
     "softmax_backward",
     "softmax_columns_backward",
     "softmax_columns_forward",

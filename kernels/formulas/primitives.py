@@ -8,6 +8,7 @@ arguments give float32 results, which is why a formula writes ``const(x, 0.5)`` 
 from __future__ import annotations
 
 import math
+from decimal import Decimal, localcontext
 from fractions import Fraction
 
 import numpy as np
@@ -86,6 +87,20 @@ def expm1(x):
 def log(x):
     """The natural logarithm."""
     return np.log(x)
+
+
+def log_parts(x):
+    """The natural logarithm and what rounding took from it, 0 where the logarithm is not finite."""
+    y = np.log(x)
+    if not math.isfinite(y):
+        return y, type(x)(0)
+    with localcontext(prec=40):
+        return y, type(x)(Decimal(float(x)).ln() - Decimal(float(y)))
+
+
+def atanh_tail(square):
+    """``2 (atanh(s) / s - 1) / s**2`` of s**2, which is at most 0.04."""
+    return type(square)(sum(2 * float(square) ** k / (2 * k + 3) for k in range(12)))
 
 
 def log1p(x):
