@@ -293,6 +293,7 @@ OTHER = (
     _other("rmsprop_update", _adaptive(1), SIZES, in_place=True, lr=0.01, alpha=0.99, eps=1e-8),
     _other("adam_update", _adaptive(2), SIZES, in_place=True, weight_decay=0.0, **ADAM),
     _other("adamw_update", _adaptive(2), SIZES, in_place=True, weight_decay=0.01, **ADAM),
+    _other("sample_categorical", _one, LABELLED_SHAPES, rng=0),
     _other("self_information", _distributions(1), SIZES),
     _other("one_hot", _labels_and_classes, LABELLED_SHAPES),
     _other("accuracy", _labelled, LABELLED_SHAPES),

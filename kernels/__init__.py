@@ -10,6 +10,7 @@ the same over an axis that is not last  logsumexp                     columns
 softmax cross-entropy, with gradient    losses, logsumexp             cross_entropy
 elementwise losses, with gradient       elementwise_losses            elementwise_losses
 entropy and its like                    information                   information
+draws from a softmax                    random, logsumexp             sampling
 label check, accuracy count, one-hot                                  labels
 updates of SGD, Adagrad, RMSprop, Adam  updates                       updates
 gather and scale                        primitives (fma)              gather
@@ -68,6 +69,7 @@ CONTRACT: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "perplexity_forward": ("p", "out", "checks"),
         "cross_entropy_forward": ("p", "q", "factor", "factor_lost", "out", "checks"),
         "kl_divergence_forward": ("p", "q", "factor", "factor_lost", "out", "checks"),
+        "sample_categorical_forward": ("logits", "temperature", "key", "out"),
         "first_beyond": ("x", "low", "high"),
         "first_outside": ("indices", "bound"),
         "count_correct": ("logits", "labels"),

@@ -1,7 +1,7 @@
 """The public operations: NumPy in, NumPy out; CuPy in, CuPy out.
 
 Activations (`ACTIVATIONS` lists them, each with its ``NAME_backward``), the softmax family, cross-entropy and the
-elementwise losses (each with its ``NAME_with_grad``), information measures, linear layers, optimizer updates.
+elementwise losses (each with its ``NAME_with_grad``), information measures, sampling, linear layers, optimizer updates.
 Array arguments are positional, options are keywords.
 """
 
@@ -15,6 +15,7 @@ from softgrad.ops.information import cross_entropy, entropy, kl_divergence, perp
 from softgrad.ops.labels import accuracy, count_correct, gather_scale, one_hot
 from softgrad.ops.linear import linear, linear_backward
 from softgrad.ops.losses import softmax_cross_entropy, softmax_cross_entropy_with_grad
+from softgrad.ops.sampling import sample_categorical
 from softgrad.ops.softmax import log_softmax, log_softmax_backward, logsumexp, softmax, softmax_backward
 from softgrad.ops.updates import adagrad_update, adam_update, adamw_update, rmsprop_update, sgd_update
 
@@ -40,6 +41,7 @@ __all__ = [
     "one_hot",
     "perplexity",
     "rmsprop_update",
+    "sample_categorical",
     "self_information",
     "sgd_update",
     "softmax",

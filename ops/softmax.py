@@ -33,7 +33,7 @@ LAST = -1
 ONE = 1.0
 
 
-def _temperature(value: Any, dtype: Any) -> float:
+def checked_temperature(value: Any, dtype: Any) -> float:
     """The temperature as a number of that dtype, in which a tiny one may be 0; 0 and infinity are exact limits."""
     number = real_number(value, "temperature")
     if not number >= 0:
@@ -70,7 +70,7 @@ def _forward(
     backend = backend_of(x=x, where=where, out=out)
     x = float_array(backend, x, "x")
     dtype = compute_dtype(x.dtype)
-    temperature = _temperature(temperature, dtype)
+    temperature = checked_temperature(temperature, dtype)
     rows = rows_of(x.shape, axis)
     mask = None if where is None else _Mask(backend, where, x.shape)
     x = x if mask is None else mask.filled(x, -math.inf)
@@ -99,7 +99,7 @@ def _backward(cpu_kernel: Kernel, grad: Any, y: Any, axis: Axis, temperature: An
     check_dtype(grad, y.dtype, "grad", "as y is")
     dtype = compute_dtype(grad.dtype)
     # At temperature 0 the output is constant between ties: its gradient is 0, which is the kernel's at infinity.
-    temperature = _temperature(temperature, dtype) or math.inf
+    temperature = checked_temperature(temperature, dtype) or math.inf
     rows = rows_of(grad.shape, axis)
     mask = None if where is None else _Mask(backend, where, grad.shape)
     grad = grad if mask is None else mask.filled(grad, 0.0)

@@ -57,6 +57,7 @@ def small_blocks() -> Iterator[None]:
         information,
         linear,
         rows,
+        sampling,
         sums,
         updates,
     )
@@ -69,8 +70,9 @@ def small_blocks() -> Iterator[None]:
         patch.setattr(rows, "MOST_ITEMS", {"f": 8, "d": 4})
         patch.setattr(sums, "THREADS", 64)
         patch.setattr(elementwise_losses, "SEARCH_BLOCKS", 2)
-        patch.setattr(information, "THREADS", 64)
-        patch.setattr(information, "WARP_CLASSES", 64)
+        for module in (information, sampling):
+            patch.setattr(module, "THREADS", 64)
+            patch.setattr(module, "WARP_CLASSES", 64)
         for module in (columns, elementwise, elementwise_losses, gather, linear, updates):
             patch.setattr(module, "THREADS", 32)
         yield

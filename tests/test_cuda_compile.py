@@ -121,6 +121,7 @@ def launch_everything(dtype: np.dtype) -> None:
         cuda.perplexity_forward(y, of_rows, checks)
         cuda.cross_entropy_forward(y, y, 1.0, 0.0, of_rows, checks)
         cuda.kl_divergence_forward(y, y, 1.0, 0.0, of_rows, checks)
+        cuda.sample_categorical_forward(y, 0.5, 1, index)
         cuda.count_correct(y, index)
         cuda.one_hot_forward(index, y)
     cube, sums_of_cube = Stand((4, 10, 64), dtype), Stand((4, 64), dtype)

@@ -25,6 +25,7 @@ from softgrad.kernels.cuda.information import (
 )
 from softgrad.kernels.cuda.labels import count_correct, first_outside, one_hot_forward
 from softgrad.kernels.cuda.linear import bias_activation_backward, bias_activation_forward
+from softgrad.kernels.cuda.sampling import sample_categorical_forward
 from softgrad.kernels.cuda.softmax import (
     log_softmax_backward,
     log_softmax_forward,
@@ -57,6 +58,7 @@ __all__ = [
     "logsumexp_forward",
     "one_hot_forward",
     "perplexity_forward",
+    "sample_categorical_forward",
     "self_information_forward",
     "softmax_backward",
     "softmax_columns_backward",
