@@ -12,8 +12,6 @@ from softgrad.ops.arguments import compute_dtype, contiguous, float_array
 from softgrad.ops.backend import backend_of
 from softgrad.ops.softmax import ONE, checked_temperature
 
-Seed = np.random.Generator | int | None
-
 
 def _key_of(rng: Any) -> int:
     """64 bits, which decide all noise of a call."""
@@ -44,7 +42,7 @@ def sample_categorical(
     *,
     temperature: float = ONE,
     shape: int | tuple[int, ...] | None = None,
-    rng: Seed = None,
+    rng: Any = None,
     validate: bool = True,
 ) -> Any:
     """Classes drawn at random, class j of a row with probability softmax(x / T)_j.
