@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from decimal import Decimal, localcontext
 from functools import lru_cache
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from softgrad.ops.arguments import (
     contiguous,
     float_array,
     into,
+    real_number,
 )
 from softgrad.ops.axes import Axis, Rows, rows_of
 from softgrad.ops.backend import Backend, backend_of
@@ -42,12 +42,7 @@ def _factor(base: float, dtype: Any) -> tuple[float, float]:
 def _factor_of(base: Any, dtype: Any) -> tuple[float, float]:
     if base is None:
         return NATS
-    if not isinstance(base, Real):
-        raise TypeError(f"base must be a number, or None for nats; got {type(base).__name__}")
-    try:
-        number = float(base)
-    except OverflowError:  # an integer beyond all floats
-        number = np.inf
+    number = real_number(base, "base")
     if not 0 < number < np.inf or number == 1:
         raise ValueError(f"base must be a positive finite number other than 1, or None for nats; got {base}")
     return _factor(number, compute_dtype(dtype))

@@ -363,8 +363,8 @@ def test_self_information_of_no_probability_raises(backend: Arrays, value: float
 
 
 BAD_BASES = [
-    ("2", TypeError, "base must be a number, or None for nats; got str"),
-    (1j, TypeError, "base must be a number, or None for nats; got complex"),
+    ("2", TypeError, "base must be a number; got str"),
+    (1j, TypeError, "base must be a number; got complex"),
     *(
         (base, ValueError, f"base must be a positive finite number other than 1, or None for nats; got {base}")
         for base in (0, -2.0, 1, True, math.inf, math.nan, 10**400)
@@ -398,15 +398,3 @@ def test_what_does_not_fit_raises(name: str, p: Any, q: Any, error: type[Excepti
     with pytest.raises(error) as raised:
         call(name, p, q)
     assert str(raised.value) == message
-
-
-def test_scipy_has_the_same_definitions(backend: Arrays) -> None:
-    stats = pytest.importorskip("scipy.stats")
-    special = pytest.importorskip("scipy.special")
-    p, q = distributions(1, (3, 20)), positive_q(2, (3, 20))
-    put_p, put_q = backend.put(p), backend.put(q)
-    np.testing.assert_allclose(backend.get(ops.entropy(put_p, base=2)), stats.entropy(p, base=2, axis=-1), rtol=1e-11)
-    np.testing.assert_allclose(backend.get(ops.kl_divergence(put_p, put_q)), stats.entropy(p, q, axis=-1), rtol=1e-11)
-    np.testing.assert_allclose(
-        backend.get(ops.kl_divergence(put_p, put_q)), special.kl_div(p, q).sum(axis=-1), rtol=1e-11
-    )

@@ -11,11 +11,10 @@ import pytest
 import reference
 from numba import njit
 from numerics import FLOATS, Arrays, assert_same_bits, assert_ulp, layouts
+from scipy import stats
 
 from softgrad import ops
 from softgrad.kernels.formulas import random
-
-stats = pytest.importorskip("scipy.stats")
 
 DRAWS = 1_000_000
 
