@@ -125,6 +125,18 @@ def test_gradient_through_minus_infinity_is_zero_there(backend: Arrays, name: st
                                   else [[-0.5, 0, 0.5]])  # fmt: skip
 
 
+# ---- `where` hides a whole row: zeros (softmax), -inf (log_softmax, logsumexp)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(("name", "result"), [("softmax", 0.0), ("log_softmax", -INF), ("logsumexp", -INF)])
+def test_where_hides_a_whole_row(backend: Arrays, name: str, result: float, dtype: type) -> None:
+    x = backend.put([[1, NAN, INF], [1, 1, 1]], dtype)
+    found = backend.get(op(name)(x, where=backend.put([[False], [True]])))
+    assert (found[0] == result).all()
+    assert_same_bits(found[1], backend.get(op(name)(x))[1])
+
+
 # ---- huge logits, or a constant shift: no overflow, the same result as shifted
 
 HUGE = [
@@ -218,7 +230,49 @@ def test_zero_classes(backend: Arrays, shape: tuple[int, int]) -> None:
         ops.one_hot(labels, 0)
 
 
-# ---- label out of range, wrong shape, dtype or out: each op's own file has those, with their messages
+# ---- soft target 0 on a -inf logit: contributes 0
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_soft_target_0_on_a_minus_infinite_logit(backend: Arrays, dtype: type) -> None:
+    logits, targets = backend.put([[0, -INF, 0]], dtype), backend.put([[0.5, 0, 0.5]], dtype)
+    loss, grad = ops.softmax_cross_entropy_with_grad(logits, targets)
+    assert_ulp(backend.get(loss), np.array(math.log(2)), 2)
+    assert_same_bits(backend.get(grad), np.zeros((1, 3), dtype))
+    assert backend.get(ops.softmax_cross_entropy(logits, backend.put([[0.5, 0.25, 0.25]], dtype))) == INF
+
+
+# ---- wrong shape, dtype, backend, read-only out: an error that says what was expected and what arrived
+
+
+def test_wrong_shape_dtype_backend_and_read_only_out(backend: Arrays) -> None:
+    x, out = backend.put(np.zeros((2, 3))), backend.put(np.full((2, 3), 7.0))
+    elsewhere = type("ndarray", (), {"__module__": "elsewhere", "__cuda_array_interface__": {}, "__dlpack__": None})()
+    here = "CuPy" if backend.backend.name == "gpu" else "NumPy"
+    calls: list[tuple[Callable[[], Any], type[Exception], str]] = [
+        (lambda: ops.softmax(x, out=out[:1]), ValueError, r"^out must have shape \(2, 3\), .*; got shape \(1, 3\)$"),
+        (lambda: ops.softmax_backward(x, x[:1]), ValueError, r"^grad must have shape \(1, 3\), as y has; got "),
+        (lambda: ops.softmax(x.astype(np.float32), out=out), TypeError, r"^out must be float32, .*; got float64$"),
+        (
+            lambda: ops.softmax(x.astype(complex), out=out),
+            TypeError,
+            r"^x must be an array of .*; got complex128$",
+        ),
+        (lambda: ops.softmax(x, out=[1.0]), TypeError, r"^out must be a \w+\.ndarray to write to; got list$"),
+    ]
+    if here == "NumPy":
+        calls.append(
+            (lambda: ops.softmax_backward(x, elsewhere), TypeError, r"^y is .* array and grad a NumPy array; ")
+        )
+        frozen = np.broadcast_to(0.0, (2, 3))
+        calls.append((lambda: ops.softmax(x, out=frozen), ValueError, r"^out is read-only; pass an array that can be"))
+    for call, error, message in calls:
+        with pytest.raises(error, match=message):
+            call()
+    assert (backend.get(out) == 7).all()
+
+
+# ---- label out of range: ValueError, and nothing is read or written out of bounds without the check
 
 
 @pytest.mark.parametrize("label", [3, -1, 2**40])
@@ -234,6 +288,16 @@ def test_label_out_of_range_raises_the_same_everywhere(backend: Arrays, label: i
     for call in calls:
         with pytest.raises(ValueError, match=rf"^labels must lie in \[0, 3\); found {label} at row 1$"):
             call()
+
+
+@pytest.mark.parametrize("label", [3, -1, 2**40])
+def test_label_out_of_range_unchecked_reads_and_writes_nothing_beyond(backend: Arrays, label: int) -> None:
+    memory = backend.put(np.full((4, 3), 7.0))
+    logits, labels = memory[1:3], backend.put([0, label], np.int64)
+    loss, grad = ops.softmax_cross_entropy_with_grad(logits, labels, validate=False, out=logits)
+    assert np.isnan(backend.get(loss))
+    assert np.isnan(backend.get(grad)[1]).all()
+    assert (backend.get(memory)[[0, 3]] == 7).all()
 
 
 def test_an_infinite_loss_makes_the_mean_infinite(backend: Arrays) -> None:
