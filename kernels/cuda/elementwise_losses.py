@@ -18,8 +18,9 @@ from softgrad.kernels.cuda.elementwise import with_two_numbers
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for, empty
 from softgrad.kernels.cuda.memory import LOAD, NUMBER, PACK, PACK_BYTES, STORE, UNPACK, lanes_for, thread_of_grid
 from softgrad.kernels.cuda.reductions import team_of
-from softgrad.kernels.cuda.sums import sum_of, together
+from softgrad.kernels.cuda.sums import sum_of
 from softgrad.kernels.formulas.elementwise_loss_table import ElementwiseLoss
+from softgrad.kernels.formulas.logsumexp import together
 
 # How many packs a thread takes: the more, the fewer sums of blocks there are to add.
 ROUNDS = 4

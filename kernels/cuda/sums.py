@@ -7,21 +7,13 @@ from typing import Any
 
 import numpy as np
 from numba import cuda, float64
-from numba.extending import register_jitable
 
 from softgrad.kernels.cuda.launch import Kernel, empty
 from softgrad.kernels.cuda.reductions import team_of
-from softgrad.kernels.formulas.logsumexp import two_sum
-from softgrad.kernels.formulas.primitives import where
+from softgrad.kernels.formulas.logsumexp import together, two_sum
 
 # As many as a block can have, since there is but one.
 THREADS = 1024
-
-
-@register_jitable
-def together(total, carry):
-    """The sum that two parts are of; of an infinite one the carry is NaN, and says nothing."""
-    return where(carry == carry, total + carry, total)
 
 
 @cache

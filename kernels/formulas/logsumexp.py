@@ -64,6 +64,12 @@ def two_sum(total, carry, value):
 
 
 @register_jitable
+def together(total, carry):
+    """The sum that two parts are of; of an infinite one the carry is NaN, and says nothing."""
+    return where(carry == carry, total + carry, total)
+
+
+@register_jitable
 def share_of(rest):
     """1 / s, s = 1 + rest."""
     one = const(rest, 1.0)
