@@ -1,20 +1,21 @@
 """The kernels: where each operation's formula and loops are, and what every backend must export.
 
-======================================  ============================  ==================
+======================================  ============================  ======================
 operation                               formula (`formulas/`)         loop (`cpu/`, `cuda/`)
-======================================  ============================  ==================
+======================================  ============================  ======================
 activations and their backwards         activations                   activations
 bias + activation, and back             activations                   linear
 softmax, log_softmax, logsumexp, back   logsumexp                     softmax
 the same over an axis that is not last  logsumexp                     columns
 softmax cross-entropy, with gradient    losses, logsumexp             cross_entropy
+the same with all options               losses, logsumexp             weighted_cross_entropy
 elementwise losses, with gradient       elementwise_losses            elementwise_losses
 entropy and its like                    information                   information
 draws from a softmax                    random, logsumexp             sampling
 label check, accuracy count, one-hot                                  labels
 updates of SGD, Adagrad, RMSprop, Adam  updates                       updates
 gather and scale                        primitives (fma)              gather
-======================================  ============================  ==================
+======================================  ============================  ======================
 
 On the CPU `rows` serves the loops over rows that are wider than a tile, `tiles` and `narrow` those over narrower ones.
 On a card `rows` has a row in the registers of a thread, a warp or a block, and `wide` serves those that need several
@@ -61,6 +62,19 @@ CONTRACT: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "logsumexp_columns_forward": ("x", "out"),
         "softmax_cross_entropy_forward": ("logits", "labels", "losses"),
         "softmax_cross_entropy_with_grad": ("logits", "labels", "scale", "losses", "grad"),
+        "weighted_cross_entropy_forward": (
+            "logits", "labels", "weight", "ignore_index", "label_smoothing", "z_loss", "softcap", "losses",
+        ),
+        "weighted_cross_entropy_with_grad": (
+            "logits", "labels", "weight", "ignore_index", "label_smoothing", "z_loss", "softcap", "scale", "losses",
+            "grad",
+        ),
+        "soft_cross_entropy_forward": (
+            "logits", "targets", "weight", "label_smoothing", "z_loss", "softcap", "losses",
+        ),
+        "soft_cross_entropy_with_grad": (
+            "logits", "targets", "weight", "label_smoothing", "z_loss", "softcap", "scale", "losses", "grad",
+        ),
         "elementwise_loss_forward": ("loss",),
         "elementwise_loss_with_grad": ("loss",),
         "first_failing": ("holds", "x"),

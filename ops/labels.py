@@ -21,7 +21,7 @@ from softgrad.ops.arguments import (
     is_array,
 )
 from softgrad.ops.backend import CPU, backend_of
-from softgrad.ops.losses import are_ready, check_labels, label_array
+from softgrad.ops.label_checks import are_ready, check_labels, label_array
 
 
 def one_hot(labels: Any, num_classes: int, /, *, dtype: Any = FLOAT64, out: Any = None) -> Any:
@@ -92,7 +92,7 @@ def count_correct(logits: Any, labels: Any, /, *, validate: bool = True) -> Any:
     logits = float_array(backend, logits, "logits")
     if logits.ndim != 2 or logits.shape[1] == 0:
         raise ValueError(f"logits must have shape (N, C) with at least one class; got shape {logits.shape}")
-    given, labels = labels, label_array(backend, labels, "labels", len(logits))
+    given, labels = labels, label_array(backend, labels, "labels", logits.shape[:1])
     if validate:
         check_labels(backend, labels, logits.shape[1], given=given)
     return backend.kernels.count_correct(contiguous(backend, logits, compute_dtype(logits.dtype)), labels)

@@ -17,11 +17,19 @@ def check_reduction(reduction: str) -> None:
         raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)}; got {reduction!r}")
 
 
-def reduced(total: Any, losses: Any, dtype: Any, reduction: str, count: int) -> Any:
-    """The result in that dtype, from the sum of so many losses in float64, or with "none" from each of them."""
+def quotient(total: Any, divisor: Any) -> Any:
+    """total / divisor, and 0 where there is nothing to divide by; either may be a number or stay on the card."""
+    if hasattr(divisor, "get"):
+        nothing = divisor == 0
+        return (1 - nothing) * (total / (divisor + nothing))
+    return total / divisor if divisor else total * 0
+
+
+def reduced(total: Any, losses: Any, dtype: Any, reduction: str, divisor: Any) -> Any:
+    """The result in that dtype, from the sum of the losses in float64, or with "none" from each of them."""
     if reduction == "none":
         return losses if losses.dtype == dtype else convert(losses, dtype)
-    loss = total / max(count, 1) if reduction == "mean" else total
+    loss = quotient(total, divisor) if reduction == "mean" else total
     if not isinstance(loss, float):  # it stays on the card
         return loss.astype(dtype)
     fits = abs(loss) < 6e4  # in float16 even; what overflows a dtype becomes infinity without a warning

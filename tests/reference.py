@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import mpmath
@@ -25,6 +26,7 @@ mp.dps = 60
 _to_mpf = np.frompyfunc(lambda value: mpf(float(value)), 1, 1)
 _exp = np.frompyfunc(mp.exp, 1, 1)
 _log = np.frompyfunc(mp.log, 1, 1)
+_tanh = np.frompyfunc(mp.tanh, 1, 1)
 
 
 def exactly(x: Any) -> np.ndarray:
@@ -266,6 +268,45 @@ def cross_entropy(p: np.ndarray, q: np.ndarray, axis: Any = -1, keepdims: bool =
 
 def kl_divergence(p: np.ndarray, q: np.ndarray, axis: Any = -1, keepdims: bool = False) -> np.ndarray:
     return _of_terms(_divergence(p, q), axis, keepdims)
+
+
+# ---- softmax cross-entropy with its options
+
+
+@dataclass(frozen=True)
+class WeightedCrossEntropy:
+    """Each row's loss and its gradient, and the sizes of their terms, by which errors are measured."""
+
+    losses: np.ndarray
+    grad: np.ndarray
+    loss_sizes: np.ndarray
+    grad_sizes: np.ndarray
+
+
+def weighted_cross_entropy(
+    logits: np.ndarray,
+    targets: np.ndarray,
+    *,
+    weight: np.ndarray | None = None,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    softcap: float | None = None,
+) -> WeightedCrossEntropy:
+    """Softmax cross-entropy with its options, for targets that are a matrix like the logits."""
+    z, slope = logits, 1
+    if softcap is not None:
+        bounded = _tanh(logits / softcap) if logits.dtype == object else np.tanh(logits / softcap)
+        z, slope = softcap * bounded, 1 - bounded * bounded
+    c = (1 if weight is None else weight) * ((1 - label_smoothing) * targets + label_smoothing / logits.shape[1])
+    lse = logsumexp(z, keepdims=True)
+    total = c.sum(axis=1, keepdims=True)
+    terms = np.where(c == 0, 0 * lse, c * np.where(c == 0, 0 * lse, lse - z))
+    p = exp(z - lse)
+    grad = (total * p - c + 2 * z_loss * lse * p) * slope
+    largest = abs(np.where(z == -math.inf, 0 * lse, z)).max(axis=1, keepdims=True)
+    loss_sizes = (terms.sum(axis=1) + z_loss * largest[:, 0] ** 2) + (0 if softcap is None else total[:, 0] * softcap)
+    grad_sizes = (total * p + c + 2 * z_loss * (abs(lse) + largest) * p) * slope
+    return WeightedCrossEntropy(terms.sum(axis=1) + z_loss * lse[:, 0] ** 2, grad, loss_sizes, grad_sizes)
 
 
 # ---- labels and rows of pixels

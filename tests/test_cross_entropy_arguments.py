@@ -80,9 +80,40 @@ BAD_ARGUMENTS: list[tuple[Any, Any, dict[str, Any], type[Exception], str]] = [
     (np.zeros((2, 3)), [[0], [1]], {}, ValueError,
      "targets must have shape (2,), one label for each row; got shape (2, 1)"),
     (np.zeros((2, 3)), 1, {}, ValueError, "targets must have shape (2,), one label for each row; got shape ()"),
-    (np.zeros(3), [0], {}, ValueError, "logits must have shape (N, C), a row for each label; got shape (3,)"),
+    (np.zeros(3), [0], {}, ValueError, "targets must have shape (), one label for each row; got shape (1,)"),
     (np.zeros((2, 3, 4)), [0, 1], {}, ValueError,
-     "logits must have shape (N, C), a row for each label; got shape (2, 3, 4)"),
+     "targets must have shape (2, 4), one label for each row; got shape (2,)"),
+    (np.zeros(()), 0, {}, ValueError, "logits must have shape (N, C), (N, C, d1, ...) or (C,); got shape ()"),
+    (np.zeros((2, 3, 0)), np.zeros((2, 1)), {}, TypeError, "targets must be an array of integers; got float64"),
+    (np.zeros((2, 3)), np.zeros((2, 4)), {}, ValueError,
+     "targets must have shape (2, 3), as the logits have, since they are probabilities; got shape (2, 4)"),
+    (np.zeros((2, 3)), np.full((2, 3), -0.5), {}, ValueError,
+     "targets must be finite and not below 0, since they are probabilities"),
+    (np.zeros((2, 3)), np.full((2, 3), np.nan), {}, ValueError,
+     "targets must be finite and not below 0, since they are probabilities"),
+    (np.zeros((2, 3)), np.full((2, 3), np.inf), {}, ValueError,
+     "targets must be finite and not below 0, since they are probabilities"),
+    (np.zeros((2, 3)), np.ones((2, 3)), {"ignore_index": 1}, ValueError,
+     "ignore_index must be None with probability targets; pass integer labels, or leave it out"),
+    (np.zeros((2, 3)), [0, 1], {"ignore_index": 1.5}, TypeError, "ignore_index must be an integer or None; got float"),
+    (np.zeros((2, 3)), [0, 1], {"ignore_index": 2**63}, ValueError,
+     "ignore_index must be an integer of 64 bits; got 9223372036854775808"),
+    (np.zeros((2, 3)), [0, 4], {"ignore_index": -1}, ValueError, "labels must lie in [0, 3); found 4 at row 1"),
+    (np.zeros((2, 3)), [0, -1], {"label_smoothing": 0.1}, ValueError, "labels must lie in [0, 3); found -1 at row 1"),
+    (np.zeros((2, 3)), [0, 1], {"label_smoothing": 1.5}, ValueError, "label_smoothing must lie in [0, 1]; got 1.5"),
+    (np.zeros((2, 3)), [0, 1], {"label_smoothing": -0.1}, ValueError,
+     "label_smoothing must be a finite float64 number not below 0; got -0.1"),
+    (np.zeros((2, 3)), [0, 1], {"label_smoothing": np.nan}, ValueError,
+     "label_smoothing must be a finite float64 number not below 0; got nan"),
+    (np.zeros((2, 3)), [0, 1], {"label_smoothing": "0.1"}, TypeError, "label_smoothing must be a number; got str"),
+    (np.zeros((2, 3)), [0, 1], {"z_loss": -1}, ValueError,
+     "z_loss must be a finite float64 number not below 0; got -1"),
+    (np.zeros((2, 3)), [0, 1], {"z_loss": np.inf}, ValueError,
+     "z_loss must be a finite float64 number not below 0; got inf"),
+    (np.zeros((2, 3)), [0, 1], {"softcap": 0}, ValueError, "softcap must be a float64 number above 0, or None; got 0"),
+    (np.zeros((2, 3), np.float32), [0, 1], {"softcap": 1e-60}, ValueError,
+     "softcap must be a float32 number above 0, or None; got 1e-60"),
+    (np.zeros((2, 3)), [0, 1], {"softcap": np.nan}, ValueError, "softcap must be a finite float64 number; got nan"),
     (np.zeros((2, 0)), [0, 0], {}, ValueError, "logits must have at least one class; got shape (2, 0)"),
     (np.zeros((0, 0)), [], {}, ValueError, "logits must have at least one class; got shape (0, 0)"),
     (np.zeros((2, 3)), [0, 1], {"reduction": "max"}, ValueError,
@@ -118,3 +149,40 @@ def test_bad_out_raises_and_is_left_alone(
         ops.softmax_cross_entropy_with_grad(backend.put(np.zeros((2, 3))), backend.put([0, 1]), out=out)
     assert str(raised.value) == message
     assert (backend.get(out) == 7).all()
+
+
+BAD_WEIGHTS: list[tuple[Any, type[Exception], str]] = [
+    ([1.0, 2.0], ValueError, "weight must have shape (3,), one for each class; got shape (2,)"),
+    ([[1.0, 2.0, 3.0]], ValueError, "weight must have shape (3,), one for each class; got shape (1, 3)"),
+    ([1.0, -1.0, 1.0], ValueError, "weight must be finite and not below 0 for each class"),
+    ([1.0, np.nan, 1.0], ValueError, "weight must be finite and not below 0 for each class"),
+    ([1.0, np.inf, 1.0], ValueError, "weight must be finite and not below 0 for each class"),
+    ([1j, 1, 1], TypeError,
+     "weight must be an array of real numbers (float16, float32, float64 or integers); got complex128"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("weight", "error", "message"), BAD_WEIGHTS)
+def test_bad_weight_raises_before_anything_is_written(
+    backend: Arrays, weight: Any, error: type[Exception], message: str
+) -> None:
+    x, out = backend.put(np.zeros((2, 3))), backend.put(np.full((2, 3), 7.0))
+    with pytest.raises(error) as raised:
+        ops.softmax_cross_entropy_with_grad(x, backend.put([0, 1]), weight=backend.put(weight), out=out)
+    assert str(raised.value) == message
+    assert (backend.get(out) == 7).all()
+
+
+def test_weights_of_any_real_dtype(backend: Arrays) -> None:
+    logits, labels = labelled_logits(6, 4, np.float32)
+    x, targets = backend.put(logits), backend.put(labels)
+    expected = ops.softmax_cross_entropy(x, targets, weight=backend.put([0.0, 1, 1, 1], np.float32))
+    for dtype in (np.bool_, np.uint8, np.int64, np.float16, np.float64):
+        loss = ops.softmax_cross_entropy(x, targets, weight=backend.put([0, 1, 1, 1], dtype))
+        assert_same_bits(backend.get(loss), backend.get(expected))
+
+
+def test_listed_probabilities() -> None:  # which only NumPy has
+    logits, targets = [[1.0, 2.0], [0.0, 0.5]], [[0.25, 0.75], [1.0, 0.0]]
+    expected = ops.softmax_cross_entropy(np.array(logits), np.array(targets))
+    assert_same_bits(ops.softmax_cross_entropy(logits, targets), expected)

@@ -18,7 +18,17 @@ import pytest
 from optimizers import RULES
 
 from softgrad.kernels import cache, cuda
-from softgrad.kernels.cuda import cross_entropy, elementwise_losses, information, labels, launch, memory, sums, wide
+from softgrad.kernels.cuda import (
+    cross_entropy,
+    elementwise_losses,
+    information,
+    labels,
+    launch,
+    memory,
+    sums,
+    weighted_cross_entropy,
+    wide,
+)
 from softgrad.kernels.formulas import updates
 from softgrad.kernels.formulas.activation_table import ACTIVATIONS
 from softgrad.kernels.formulas.elementwise_loss_table import ELEMENTWISE_LOSSES, PROBABILITIES, SIGNS, WEIGHTS
@@ -37,6 +47,8 @@ SUM_INSTRUCTIONS = {"add", "sub", "cvt", "ld", "st", "mov", "setp", "selp"}
 
 # A thread a row; a warp; a block; several blocks: with rows that begin at a multiple of sixteen bytes, and with others.
 WIDTHS = [3, 16, 100, 101, 4096, 4097, 131_072, 131_073]
+# A warp, a block and several blocks.
+WEIGHTED_WIDTHS = [16, 1001, 2048, 131_072]
 
 
 @dataclass(frozen=True)
@@ -79,7 +91,7 @@ def kernels() -> dict[str, Compiled]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(launch.Kernel, "launch", note)
         patch.setattr(memory, "address_of", lambda array: array.address)
-        for module in (cross_entropy, elementwise_losses, information, labels, sums, wide):
+        for module in (cross_entropy, elementwise_losses, information, labels, sums, weighted_cross_entropy, wide):
             patch.setattr(module, "empty", Stand)
         for dtype in ("float32", "float64"):
             launch_everything(np.dtype(dtype))
@@ -124,6 +136,14 @@ def launch_everything(dtype: np.dtype) -> None:
         cuda.sample_categorical_forward(y, 0.5, 1, index)
         cuda.count_correct(y, index)
         cuda.one_hot_forward(index, y)
+    options = 0.1, 0.01, 30.0
+    for width in WEIGHTED_WIDTHS:
+        y = Stand((64, width), dtype)
+        weight, scale = Stand((width,), dtype), Stand((1,), dtype)
+        cuda.weighted_cross_entropy_forward(y, index, weight, -100, *options, of_rows)
+        cuda.weighted_cross_entropy_with_grad(y, index, weight, -100, *options, scale, of_rows, y)
+        cuda.soft_cross_entropy_forward(y, y, weight, *options, of_rows)
+        cuda.soft_cross_entropy_with_grad(y, y, weight, *options, scale, of_rows, y)
     cube, sums_of_cube = Stand((4, 10, 64), dtype), Stand((4, 64), dtype)
     for temperature in (1.0, 0.5):
         for name in ("softmax", "log_softmax"):

@@ -26,6 +26,10 @@ ROWS: dict[str, Op] = {
     "softmax_backward": lambda x, out: ops.softmax_backward(x, ops.softmax(x), out=out),
     "log_softmax_backward": lambda x, out: ops.log_softmax_backward(x, ops.log_softmax(x), out=out),
     "cross-entropy": lambda x, out: ops.softmax_cross_entropy_with_grad(x, np.arange(len(x)), out=out)[1],
+    "cross-entropy with options": lambda x, out: ops.softmax_cross_entropy_with_grad(
+        x, np.arange(len(x)), label_smoothing=0.1, softcap=2.0, ignore_index=1, out=out
+    )[1],
+    "cross-entropy of probabilities": lambda x, out: ops.softmax_cross_entropy_with_grad(x, abs(x), out=out)[1],
 }
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from softgrad import ops
 from softgrad.ops.backend import CPU, Backend
-from softgrad.ops.losses import check_labels
+from softgrad.ops.label_checks import check_labels
 from softgrad.train.config import TrainConfig
 from softgrad.train.datasets import Dataset
 from softgrad.train.errors import DivergedError

@@ -34,6 +34,12 @@ from softgrad.kernels.cpu.softmax import (
     softmax_forward,
 )
 from softgrad.kernels.cpu.updates import update
+from softgrad.kernels.cpu.weighted_cross_entropy import (
+    soft_cross_entropy_forward,
+    soft_cross_entropy_with_grad,
+    weighted_cross_entropy_forward,
+    weighted_cross_entropy_with_grad,
+)
 
 __all__ = [
     "activation_backward",
@@ -60,6 +66,8 @@ __all__ = [
     "perplexity_forward",
     "sample_categorical_forward",
     "self_information_forward",
+    "soft_cross_entropy_forward",
+    "soft_cross_entropy_with_grad",
     "softmax_backward",
     "softmax_columns_backward",
     "softmax_columns_forward",
@@ -67,4 +75,6 @@ __all__ = [
     "softmax_cross_entropy_with_grad",
     "softmax_forward",
     "update",
+    "weighted_cross_entropy_forward",
+    "weighted_cross_entropy_with_grad",
 ]

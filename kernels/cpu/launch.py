@@ -108,21 +108,24 @@ def by_size(build: Callable[[Writer], Kernel], arrays: int) -> Callable[..., Any
     return kernel
 
 
-def sum_over_blocks(loop: Callable[..., Any], name: str | None = None, *, streams: bool = False) -> Kernel:
+def sum_over_blocks(
+    loop: Callable[..., Any], name: str | None = None, *, streams: bool = False, keeps_row: bool = False
+) -> Kernel:
     """Compile ``loop(start, stop, scratch, *arguments) -> float`` into a kernel that returns the sum over all rows.
 
     The loop is called for a block of rows of the first argument at a time, `BLOCK_ROWS`, or `NARROW_BLOCK_ROWS` if they
     fit a tile; the results are added in order, in float64. `scratch` is for the loop's own use, three rows and a tile
-    of that argument's dtype: the rows have a number for each row of a block, and if the loop `streams` at least as many
-    as the argument's.
+    of that argument's dtype: the rows have a number for each row of a block, and if the loop `streams` or `keeps_row`
+    at least as many as the argument's.
     """
     loop = named(loop, name)
+    whole_rows = streams or keeps_row
 
     def scratch_for(x):
-        row = max(NARROW_BLOCK_ROWS, x.shape[1]) if streams else NARROW_BLOCK_ROWS
+        row = max(NARROW_BLOCK_ROWS, x.shape[1]) if whole_rows else NARROW_BLOCK_ROWS
         return np.empty((3, row), x.dtype), np.empty(TILE * TILE, x.dtype)
 
-    scratch_for.__qualname__ = f"scratch_for.{'streaming' if streams else 'block'}"
+    scratch_for.__qualname__ = f"scratch_for.{'row' if whole_rows else 'block'}"
     return _sum_over(loop, register_jitable(scratch_for), _block_rows, BLOCK_ROWS, streams)
 
 

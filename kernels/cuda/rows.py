@@ -29,6 +29,9 @@ NARROW_THREADS = 128
 
 # A thread's registers hold so many elements of a row beside what the work on them takes.
 MOST_ITEMS = {"f": 16, "d": 8}
+# And so many where a row lies in the registers twice; a block has so many threads then.
+MOST_TWICE = {"f": 4, "d": 2}
+THREADS_TWICE = {"f": 1024, "d": 512}
 MOST_THREADS = 1024
 
 # Threads of a block in which each warp has a row of its own.
@@ -84,13 +87,25 @@ def plan_for(classes: int, *arrays: Any) -> Plan:
     return _plan(classes, lanes, arrays[0].dtype.char)
 
 
+def team_plan_for(classes: int, *arrays: Any) -> Plan:
+    """The plan for kernels that hold a row twice: fewer elements a thread, and never less than a warp a row."""
+    number = arrays[0].dtype.char
+    most_threads = min(MOST_THREADS, THREADS_TWICE[number])
+    return _team_plan(classes, lanes_for(*arrays, row=classes), number, MOST_TWICE[number], most_threads)
+
+
 @cache
 def _plan(classes: int, lanes: int, number: str) -> Plan:
     if classes <= NARROW:
         return Plan(1, NARROW_THREADS, classes, 1, number)
-    most_packs = MOST_ITEMS[number] // lanes
+    return _team_plan(classes, lanes, number, MOST_ITEMS[number], MOST_THREADS)
+
+
+@cache
+def _team_plan(classes: int, lanes: int, number: str, most_items: int, most_threads: int) -> Plan:
+    most_packs = most_items // lanes
     threads = WARP
-    while threads < MOST_THREADS and threads * lanes * most_packs < classes:
+    while threads < most_threads and threads * lanes * most_packs < classes:
         threads *= 2
     packs = min(most_packs, -(-classes // (threads * lanes)))
     return Plan(threads, WARP_ROWS if threads == WARP else 1, packs, lanes, number)

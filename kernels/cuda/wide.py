@@ -32,7 +32,7 @@ def part_of_row(classes, width):
     return row, begin, row * classes + begin, classes - begin
 
 
-def _below_own_largest(shift: Formula) -> Formula:
+def below_own_largest_of(shift: Formula) -> Formula:
     """The shift, but 0 for the largest itself, infinite or not: a part of nothing but -inf has a finite sum."""
 
     def below_own_largest(x, largest, temperature):
@@ -45,7 +45,7 @@ def _below_own_largest(shift: Formula) -> Formula:
 @cache
 def _part_sums(plan: Plan, shift: Formula) -> Kernel:
     """The kernel that leaves each part's largest logit, and the sum of its exponentials but one of that."""
-    exponentials, read = exponentials_of(plan, _below_own_largest(shift), "x"), reader_of(plan)
+    exponentials, read = exponentials_of(plan, below_own_largest_of(shift), "x"), reader_of(plan)
     number_type, items, width = NUMBER[plan.number], plan.items, plan.width
 
     def kernel(x, largests, rests, classes, number):
@@ -62,7 +62,7 @@ def _part_sums(plan: Plan, shift: Formula) -> Kernel:
 
 def merged_of(shift: Formula) -> Formula:
     """Build ``merged(largests, rests, first, parts, temperature)``: a row's (largest, rest) from those of its parts."""
-    below = _below_own_largest(shift)
+    below = below_own_largest_of(shift)
 
     def merged(largests, rests, first, parts, temperature):
         largest, best = largests[first], int64(0)

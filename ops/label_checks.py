@@ -1,0 +1,29 @@
+"""Labels of rows: as the kernels take them, and whether they lie in the classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from softgrad.ops.arguments import integer_array, is_ready, is_ready_index
+from softgrad.ops.backend import Backend
+
+
+def are_ready(logits: Any, labels: Any) -> bool:
+    """Can a CPU kernel take logits of shape (N, C) and their labels as they are?"""
+    return is_ready(logits) and logits.ndim == 2 and logits.shape[1] > 0 and is_ready_index(labels, logits.shape[:1])
+
+
+def label_array(backend: Backend, labels: Any, name: str, shape: tuple[int, ...]) -> Any:
+    """Integer labels of that shape, as the kernels take them."""
+    labels = integer_array(backend, labels, name)
+    if labels.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, one label for each row; got shape {labels.shape}")
+    return labels
+
+
+def check_labels(backend: Backend, labels: Any, classes: int, name: str = "labels", *, given: Any) -> None:
+    """Raise ValueError unless every label lies in [0, classes), naming the first bad one as it was `given`."""
+    row = backend.kernels.first_outside(labels, classes)
+    if row >= 0:
+        found = backend.xp.asarray(given).reshape(-1)[row]
+        raise ValueError(f"{name} must lie in [0, {classes}); found {found} at row {row}")
