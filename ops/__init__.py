@@ -14,6 +14,7 @@ from softgrad.ops.gpu import BackendUnavailableError
 from softgrad.ops.information import cross_entropy, entropy, kl_divergence, perplexity, self_information
 from softgrad.ops.labels import accuracy, count_correct, gather_scale, one_hot
 from softgrad.ops.linear import linear, linear_backward
+from softgrad.ops.linear_losses import linear_cross_entropy, linear_cross_entropy_with_grad
 from softgrad.ops.losses import softmax_cross_entropy, softmax_cross_entropy_with_grad
 from softgrad.ops.sampling import sample_categorical
 from softgrad.ops.softmax import log_softmax, log_softmax_backward, logsumexp, softmax, softmax_backward
@@ -35,6 +36,8 @@ __all__ = [
     "kl_divergence",
     "linear",
     "linear_backward",
+    "linear_cross_entropy",
+    "linear_cross_entropy_with_grad",
     "log_softmax",
     "log_softmax_backward",
     "logsumexp",

@@ -73,12 +73,12 @@ def linear(
     backend = backend_of(x=x, w=w, b=b, preactivation=preactivation, out=out)
     row = IDENTITY if activation is None else find_activation(activation)
     x = float_array(backend, x, "x")
-    w = _matching(backend, w, "w", x)
-    inputs, outputs = _weight_shape(w)
+    w = matching(backend, w, "w", x)
+    inputs, outputs = weight_shape(w)
     if x.ndim == 0 or x.shape[-1] != inputs:
         raise ValueError(f"x must have shape (..., {inputs}) to fit w of shape {w.shape}; got shape {x.shape}")
     if b is not None:
-        b = _matching(backend, b, "b", x)
+        b = matching(backend, b, "b", x)
         check_shape(b, (outputs,), "b", f"to fit w of shape {w.shape}")
     shape = (*x.shape[:-1], outputs)
     dtype = compute_dtype(x.dtype)
@@ -95,7 +95,7 @@ def linear(
 
     def write(target: Any) -> None:
         product = target.reshape(rows, outputs)
-        _matmul(backend, matrix, weights, product)
+        matmul(backend, matrix, weights, product)
 
         def activate(kept: Any) -> None:
             kept = None if kept is None else kept.reshape(rows, outputs)
@@ -168,9 +168,9 @@ def linear_backward(
     if row.backward is None:
         raise no_backward(row)
     grad = float_array(backend, grad, "grad")
-    x = _matching(backend, x, "x", grad, "grad")
-    w = _matching(backend, w, "w", grad, "grad")
-    inputs, outputs = _weight_shape(w)
+    x = matching(backend, x, "x", grad, "grad")
+    w = matching(backend, w, "w", grad, "grad")
+    inputs, outputs = weight_shape(w)
     if x.ndim == 0 or x.shape[-1] != inputs:
         raise ValueError(f"x must have shape (..., {inputs}) to fit w of shape {w.shape}; got shape {x.shape}")
     check_shape(grad, (*x.shape[:-1], outputs), "grad", "the shape of linear(x, w)")
@@ -178,7 +178,7 @@ def linear_backward(
         if activation is not None:
             raise ValueError(f"saved must be the {row.saved} of {activation}, which its backward needs; got None")
         saved = grad
-    saved = _matching(backend, saved, "saved", grad, "grad")
+    saved = matching(backend, saved, "saved", grad, "grad")
     check_shape(saved, grad.shape, "saved", "as grad has")
     dtype = compute_dtype(grad.dtype)
     values = parameter_values(row, parameters, dtype)
@@ -208,13 +208,13 @@ def linear_backward(
 
     db = into(backend, targets[2], (outputs,), grad.dtype, (), write_bias)
     dw = into(
-        backend, targets[1], w.shape, grad.dtype, (), lambda target: _matmul(backend, matrix.T, grad_product, target)
+        backend, targets[1], w.shape, grad.dtype, (), lambda target: matmul(backend, matrix.T, grad_product, target)
     )
     dx = None
     if input_grad:
 
         def write_input(target: Any) -> None:
-            _matmul(backend, grad_product, weights.T, target.reshape(rows, inputs))
+            matmul(backend, grad_product, weights.T, target.reshape(rows, inputs))
 
         dx = into(backend, targets[0], x.shape, grad.dtype, (), write_input)
     for i, result in enumerate((dx, dw, db)):
@@ -231,19 +231,19 @@ def _collides(backend: Backend, array: Any, reads: tuple[Any, ...]) -> bool:
     return array is not None and any(backend.xp.may_share_memory(array, read) for read in reads)
 
 
-def _matching(backend: Backend, value: Any, name: str, other: Any, other_name: str = "x") -> Any:
+def matching(backend: Backend, value: Any, name: str, other: Any, other_name: str = "x") -> Any:
     array = float_array(backend, value, name)
     check_dtype(array, other.dtype, name, f"as {other_name} is")
     return array
 
 
-def _weight_shape(w: Any) -> tuple[int, int]:
+def weight_shape(w: Any) -> tuple[int, int]:
     if w.ndim != 2:
         raise ValueError(f"w must have shape (inputs, outputs); got shape {w.shape}")
     inputs, outputs = w.shape
     return inputs, outputs
 
 
-def _matmul(backend: Backend, a: Any, b: Any, out: Any) -> None:
+def matmul(backend: Backend, a: Any, b: Any, out: Any) -> None:
     with np.errstate(all="ignore"):  # infinities and NaN are the caller's own and go where they must, silently
         backend.xp.matmul(a, b, out=out)
