@@ -221,6 +221,8 @@ def _losses() -> tuple[Operation, ...]:
 
 # A batch of 128 through the first layer of the MNIST network: (rows, inputs, outputs).
 LAYER: Shape = (128, 784, 256)
+# The last layer of a small language model.
+VOCABULARY: Shape = (1024, 256, 8192)
 
 
 def _layer(shape: Shape, dtype: Any, rng: Any) -> tuple[Any, ...]:
@@ -228,6 +230,11 @@ def _layer(shape: Shape, dtype: Any, rng: Any) -> tuple[Any, ...]:
     x, w = _normal((rows, inputs), dtype, rng), _normal((inputs, outputs), dtype, rng)
     w /= np.sqrt(inputs)
     return x, w, _normal((outputs,), dtype, rng)
+
+
+def _layer_and_labels(shape: Shape, dtype: Any, rng: Any) -> tuple[Any, ...]:
+    x, w, _ = _layer(shape, dtype, rng)
+    return x, w, rng.integers(0, shape[2], shape[0])
 
 
 def _layer_backward(shape: Shape, dtype: Any, rng: Any) -> tuple[Any, ...]:
@@ -287,6 +294,8 @@ OTHER = (
     _other("linear", _layer, (LAYER,), activation=None),
     _other("linear relu", _layer, (LAYER,), activation="relu"),
     _other("linear_backward relu", _layer_backward, (LAYER,), activation="relu"),
+    _other("linear_cross_entropy", _layer_and_labels, (VOCABULARY,)),
+    _other("linear_cross_entropy_with_grad", _layer_and_labels, (VOCABULARY,)),
     _other("sgd_update", _arrays(2), SIZES, in_place=True, lr=0.01, momentum=0.0),
     _other("sgd_update momentum", _arrays(3), SIZES, in_place=True, lr=0.01, momentum=0.9),
     _other("adagrad_update", _adaptive(1), SIZES, in_place=True, lr=0.01, step=10, eps=1e-10),

@@ -9,8 +9,9 @@ from softgrad.kernels.formulas.activation_table import ACTIVATIONS
 from softgrad.ops.arguments import FLOAT64, check_shape, compute_dtype, contiguous, convert, float_array
 from softgrad.ops.axes import Rows
 from softgrad.ops.backend import Backend, backend_of
-from softgrad.ops.criterion import Criterion, check_reduction, losses_buffer, reduced
+from softgrad.ops.criterion import Criterion, losses_buffer
 from softgrad.ops.linear import matching, matmul, weight_shape
+from softgrad.ops.reductions import check_reduction, reduced
 
 IDENTITY = ACTIVATIONS["identity"]
 

@@ -238,6 +238,16 @@ def _linear_backward(grad: Any, y: Any, x: Any, w: Any, activation: str, out: An
     return np.matmul(dz, w.T, out=out[0]), np.matmul(x.T, dz, out=out[1]), np.sum(dz, 0, out=out[2])
 
 
+def _linear_cross_entropy(x: Any, w: Any, labels: Any) -> Any:
+    return _cross_entropy(x @ w, labels)
+
+
+def _linear_cross_entropy_with_grad(x: Any, w: Any, labels: Any) -> Any:
+    logits = x @ w
+    loss, grad = _cross_entropy_with_grad(logits, labels, out=(None, logits))
+    return loss, grad @ w.T, x.T @ grad
+
+
 def _sgd_update(param: Any, grad: Any, velocity: Any = None, *, lr: float, momentum: float) -> Callable[[], Any]:
     def plain() -> Any:
         param.__isub__(lr * grad)
@@ -352,6 +362,8 @@ PEER = Peer(
             "hardswish_backward": both(_hardswish_backward),
             "linear": both(_linear),
             "linear_backward": both(_linear_backward),
+            "linear_cross_entropy": (allocating(_linear_cross_entropy),),
+            "linear_cross_entropy_with_grad": (allocating(_linear_cross_entropy_with_grad),),
             "sgd_update": (Way(_sgd_update, out=True),),
             "adagrad_update": (Way(_adagrad_update, out=True),),
             "rmsprop_update": (Way(_rmsprop_update, out=True),),

@@ -61,6 +61,16 @@ def _with_grad(function: Callable[..., Any]) -> tuple[Way, ...]:
     return Way(call), Way(lambda x, targets, out: call(x, targets, out=out[1]), out=True)
 
 
+def _linear_with_grad(x: Any, w: Any, labels: Any) -> Call:
+    call = _calling(ops.linear_cross_entropy_with_grad)(x, w, labels)
+
+    def flat() -> Any:
+        loss, (dx, dw, _) = call()
+        return loss, dx, dw
+
+    return flat
+
+
 def _ways(function: str) -> tuple[Way, ...]:
     op = getattr(ops, function)
     if function.endswith("_with_grad"):
@@ -74,6 +84,7 @@ PEER = Peer(
     MappingProxyType(
         {operation.function: _ways(operation.function) for operation in OPERATIONS.values()}
         | {
+            "linear_cross_entropy_with_grad": (Way(_linear_with_grad),),
             "sgd_update": _updating(ops.sgd_update, "velocity"),
             "adagrad_update": _updating(ops.adagrad_update, "state_sum"),
             "rmsprop_update": _updating(ops.rmsprop_update, "square_avg"),

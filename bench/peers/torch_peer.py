@@ -160,6 +160,20 @@ def _linear_backward(grad: Any, y: Any, x: Any, w: Any, activation: str, out: An
     return call if out is None else call_out
 
 
+def _linear_cross_entropy(x: Any, w: Any, labels: Any) -> Any:
+    return functional.cross_entropy(x @ w, labels)
+
+
+def _linear_cross_entropy_with_grad(x: Any, w: Any, labels: Any) -> Call:
+    leaves = x.clone().requires_grad_(), w.clone().requires_grad_()
+
+    def call() -> Any:
+        loss = _linear_cross_entropy(*leaves, labels)
+        return loss.detach(), *torch.autograd.grad(loss, leaves)
+
+    return call
+
+
 def _sgd_in_steps(param: Any, grad: Any, velocity: Any = None, *, lr: float, momentum: float) -> Call:
     def plain() -> Any:
         param.add_(grad, alpha=-lr)
@@ -349,6 +363,10 @@ PEER = Peer(
             "hardswish_backward": _backward("hardswish"),
             "linear": (Way(_linear), Way(_linear, out=True)),
             "linear_backward": (Way(_linear_backward), Way(_linear_backward, out=True)),
+            "linear_cross_entropy": (allocating(_linear_cross_entropy),),
+            "linear_cross_entropy_with_grad": (
+                Way(_linear_cross_entropy_with_grad, name="autograd", context=nullcontext),
+            ),
             "sgd_update": (
                 Way(_sgd_in_steps, out=True, name="in steps"),
                 Way(_sgd_fused, out=True, name="fused"),
