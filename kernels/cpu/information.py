@@ -32,10 +32,10 @@ from softgrad.kernels.formulas.information import (
     divergence_term,
     entropy_term,
     exponential,
-    joined,
     scaled,
     self_information,
 )
+from softgrad.kernels.formulas.logsumexp import together
 from softgrad.kernels.formulas.primitives import const
 
 # Of each row: the sum of its terms in two parts, and of p and of q the mass and how far they go below 0.
@@ -66,7 +66,7 @@ def _sums_of(term, two):
 @register_jitable
 def _row_mass(mass, carry, below):
     mass, carry = horizontal_combine(add_in_parts, mass, carry)
-    return joined(mass, carry), horizontal_max(below)
+    return together(mass, carry), horizontal_max(below)
 
 
 def _row_kernel(term, finish, two):
@@ -86,9 +86,9 @@ def _row_kernel(term, finish, two):
                 if two:
                     load_tile(q, r * classes, classes, rows, tile_q)
                 (total, carry), of_p, of_q = sums_of(tile, tile_q, 0, classes * TILE)
-                store(found, 2 * TILE, joined(of_p[0], of_p[1]))
+                store(found, 2 * TILE, together(of_p[0], of_p[1]))
                 store(found, 3 * TILE, of_p[2])
-                store(found, 4 * TILE, joined(of_q[0], of_q[1]))
+                store(found, 4 * TILE, together(of_q[0], of_q[1]))
                 store(found, 5 * TILE, of_q[2])
             else:
                 for k in range(rows):

@@ -24,10 +24,10 @@ from softgrad.kernels.formulas.information import (
     divergence_term,
     entropy_term,
     exponential,
-    joined,
     scaled,
     self_information,
 )
+from softgrad.kernels.formulas.logsumexp import together
 from softgrad.kernels.formulas.primitives import const
 
 # The threads of a block, and up to how many classes a row is one warp's.
@@ -64,10 +64,10 @@ def _row_kernel(term: Formula, finish: Formula, two: bool, threads: int, number:
                 below_q = team_max(below_q)
             if cuda.threadIdx.x == 0:
                 out[row] = finish(total, carry, factor, factor_lost)
-                checks[row] = joined(mass, mass_carry)
+                checks[row] = together(mass, mass_carry)
                 checks[rows + row] = below
                 if two:
-                    checks[2 * rows + row] = joined(mass_q, mass_carry_q)
+                    checks[2 * rows + row] = together(mass_q, mass_carry_q)
                     checks[3 * rows + row] = below_q
 
     return Kernel(kernel, f"information.{term.__name__}.{finish.__name__}.{threads}.{number}")

@@ -89,12 +89,6 @@ def add_mass(mass, carry, below, x):
 
 
 @register_jitable
-def joined(total, carry):
-    """total + carry; the carry of an infinite total says nothing."""
-    return where(fabs(total) < const(total, math.inf), total + carry, total)
-
-
-@register_jitable
 def scaled(total, carry, factor, factor_lost):
     """(total + carry) (factor + factor_lost), rounded once."""
     product = total * factor

@@ -16,7 +16,7 @@ import math
 
 from numba.extending import register_jitable
 
-from softgrad.kernels.formulas.primitives import const, exp_nonpositive, log1p, where
+from softgrad.kernels.formulas.primitives import const, exp_nonpositive, fabs, log1p, where
 
 
 @register_jitable
@@ -65,8 +65,8 @@ def two_sum(total, carry, value):
 
 @register_jitable
 def together(total, carry):
-    """The sum that two parts are of; of an infinite one the carry is NaN, and says nothing."""
-    return where(carry == carry, total + carry, total)
+    """The sum that two parts are of; the carry of an infinite one says nothing."""
+    return where(fabs(total) < const(total, math.inf), total + carry, total)
 
 
 @register_jitable
