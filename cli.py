@@ -13,7 +13,15 @@ import click
 
 from softgrad import __version__
 from softgrad.bench.commands import bench
-from softgrad.options import INTERRUPTED, HiddenSizes, LazyChoice, data_dir_option, json_option, option
+from softgrad.options import (
+    INTERRUPTED,
+    HiddenSizes,
+    LazyChoice,
+    data_dir_option,
+    json_option,
+    option,
+    setting_option,
+)
 
 if TYPE_CHECKING:
     from softgrad.train import Run
@@ -97,10 +105,15 @@ def main(debug: bool) -> None:
 @option("--hidden", type=HiddenSizes(), default="256,128", help="Sizes of the hidden layers.")
 @option("--activation", type=LazyChoice("TRAINABLE_ACTIVATIONS"), default="relu", help="Of the hidden layers.")
 @option("--optimizer", type=LazyChoice("OPTIMIZERS"), default="nesterov", help="How weights are updated.")
-@option("--lr", type=float, default=0.05, help="Learning rate at the start.")
-@option("--momentum", type=float, default=0.9, help="For the optimizers momentum and nesterov.")
-@option("--weight-decay", type=float, default=5e-4, help="Factor of the L2 penalty.")
+@setting_option("--lr", type=float, help="Largest learning rate of the schedule.")
+@setting_option("--momentum", type=float, help="How much of the velocity is kept at a step.")
+@setting_option("--beta1", type=float, help="How much of the mean of gradients is kept at a step.")
+@setting_option("--beta2", type=float, help="How much of the mean of their squares is kept at a step.")
+@setting_option("--weight-decay", type=float, help="Factor of the L2 penalty; of adamw the decoupled decay.")
 @option("--schedule", type=LazyChoice("SCHEDULES"), default="cosine", help="How the learning rate changes.")
+@option("--warmup-steps", type=int, default=0, help="Steps in which it climbs before the schedule begins.")
+@setting_option("--decay", type=float, help="Factor on the learning rate over the decay steps.")
+@setting_option("--decay-steps", type=int, help="Steps of one decay.")
 @option("--batch-size", type=int, default=128, help="Images an update.")
 @option("--epochs", type=int, default=10, help="Passes over the training images.")
 @option("--seed", type=int, default=0, help="Of the first weights and of the shuffles.")
@@ -126,7 +139,10 @@ def train(
     softgrad train                                 everything at its default
     softgrad train --dataset mnist --epochs 5      insist on MNIST
     softgrad train --hidden none                   softmax regression
+    softgrad train --optimizer adamw --schedule one-cycle --lr 0.003
     softgrad train --resume runs/20260101-120000-mnist
+
+    A setting whose default is for some optimizers or schedules belongs to these alone: with another it is refused.
     """
     from softgrad.train.report import reporter
 

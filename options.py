@@ -70,6 +70,24 @@ def option(*names: str, **settings: Any) -> Callable[[Any], Any]:
     return click.option(*names, **{"show_default": True, "show_envvar": True, **settings})
 
 
+class SettingOption(click.Option):
+    """An option that is a setting of optimizers or of schedules; its help says of which, with their defaults."""
+
+    def get_help_extra(self, ctx: click.Context) -> Any:
+        from softgrad.train.config import defaults_of
+
+        choices: dict[str, list[str]] = {}
+        for name, default in defaults_of(str(self.name)).items():
+            choices.setdefault("a third of all" if default is None else f"{default:g}", []).append(name)
+        defaults = "; ".join(f"{default} for {', '.join(names)}" for default, names in choices.items())
+        return {**super().get_help_extra(ctx), "default": defaults}
+
+
+def setting_option(*names: str, **settings: Any) -> Callable[[Any], Any]:
+    """An option for a setting whose default depends on the optimizer or the schedule."""
+    return option(*names, cls=SettingOption, **settings)
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line, for programs.")
 data_dir_option = click.option(
     "--data-dir",

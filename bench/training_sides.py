@@ -137,7 +137,7 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     config = TrainConfig(dataset=settings.dataset, epochs=settings.epochs, backend=settings.backend)
-    json.dump(list(epochs_of(side, data, config)), out)
+    json.dump(list(epochs_of(side, data, config.resolved())), out)
 
 
 if __name__ == "__main__":

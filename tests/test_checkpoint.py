@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 import softgrad.train.run
 from softgrad.ops.backend import CPU
 from softgrad.train import Run, TrainConfig, Trainer, load_checkpoint, load_dataset, save_checkpoint
+from softgrad.train.config import ADDED, OPTIMIZERS
 from softgrad.train.errors import CheckpointError, RunDirectoryError
 from softgrad.train.run import read_metrics
 
@@ -38,6 +39,7 @@ def test_a_run_directory_holds_what_it_should(finished):
     config = json.loads((finished.path / "config.json").read_text())
     assert config["hidden"] == [16, 8]
     assert config["data"] == "embedded in softgrad"
+    assert (config["lr"], config["momentum"], config["weight_decay"]) == (0.05, 0.9, 5e-4)
     records = read_metrics(finished.path)
     assert [record["epoch"] for record in records] == [1, 2, 3]
     assert set(records[0]) == {
@@ -79,6 +81,42 @@ def test_an_interrupted_and_resumed_run_ends_bit_for_bit_as_one_never_interrupte
         return {key: value for key, value in record.items() if key not in ("seconds", "samples_per_second")}
 
     assert list(map(timeless, read_metrics(whole.path))) == list(map(timeless, read_metrics(cut.path)))
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_goes_on_bit_for_bit_within_an_epoch(tmp_path, optimizer):
+    config = replace(CONFIG, optimizer=optimizer, schedule="one-cycle", warmup_steps=7)
+    whole, cut = Run.start(config, tmp_path / "whole"), Run.start(config, tmp_path / "cut")
+    list(whole.epochs())
+    list(cut.epochs(stop=stop_after(17)))
+    list(Run.resume(tmp_path / "cut").epochs())
+    expected, found = (load_file(run.checkpoint) for run in (whole, cut))
+    states = {name.partition(".layers")[0] for name in expected if not name.startswith("layers")}
+    assert states == set(whole.trainer.optimizer.state)
+    assert expected.keys() == found.keys()
+    for tensor in expected:
+        assert np.array_equal(expected[tensor], found[tensor]), tensor
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "nesterov"])
+def test_a_run_of_the_first_version_is_resumed(tmp_path, optimizer):
+    config = replace(CONFIG, optimizer=optimizer)
+    whole, cut = Run.start(config, tmp_path / "whole"), Run.start(config, tmp_path / "cut")
+    list(whole.epochs())
+    list(cut.epochs(stop=stop_after(17)))
+    settings = {name: value for name, value in cut.trainer.config.to_json().items() if name not in ADDED}
+    rewritten(cut.checkpoint, config={**settings, "momentum": 0.9})
+    list(Run.resume(tmp_path / "cut").epochs())
+    expected, found = (load_file(run.checkpoint) for run in (whole, cut))
+    assert expected.keys() == found.keys()
+    for tensor in expected:
+        assert np.array_equal(expected[tensor], found[tensor]), tensor
+
+
+def test_a_checkpoint_without_the_states_of_its_optimizer_is_refused(finished):
+    rewritten(finished.checkpoint, config=TrainConfig(dataset="digits", hidden=(16, 8), optimizer="adam").to_json())
+    with pytest.raises(CheckpointError, match=r"exp_avg.layers.0.weight must be float32 .*; found nothing"):
+        Run.resume(finished.path)
 
 
 def test_resuming_a_finished_run_trains_no_more(finished):

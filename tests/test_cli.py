@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from softgrad import __version__
 from softgrad.cli import main
 from softgrad.ops.backend import get_backend
 from softgrad.train import DATASETS, load_dataset
-from softgrad.train.config import TRAINABLE_ACTIVATIONS
+from softgrad.train.config import TRAINABLE_ACTIVATIONS, defaults_of
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = ("--dataset", "digits", "--epochs", "2", "--hidden", "16")
@@ -54,6 +55,12 @@ def test_help_is_there_for_every_command_and_shows_defaults_and_environment():
     assert "SOFTGRAD_TRAIN_LR" in text
     assert "|".join(TRAINABLE_ACTIVATIONS) in text
     assert "|".join(DATASETS) in text
+    assert "default: 0.9 for momentum, nesterov]" in text
+    assert "a third of all for step, exponential, inverse-time]" in text
+    for optimizer, lr in defaults_of("lr").items():
+        shown = re.search(rf"SOFTGRAD_TRAIN_LR;[^\]]*?([\d.]+) for [a-z, ]*{optimizer}\b", text)
+        assert shown, optimizer
+        assert float(shown[1]) == lr
 
 
 def test_version():
@@ -105,6 +112,26 @@ def test_options_come_from_the_environment_too(tmp_path):
     assert start["config"]["epochs"] == 1
 
 
+def test_optimizer_and_schedule_are_kept_with_their_numbers(tmp_path):
+    result = invoke("train", *QUICK, "--run-dir", tmp_path / "run", "--optimizer", "adam", "--beta1", "0.8",
+                    "--schedule", "step", "--decay", "0.5", "--decay-steps", "6", "--warmup-steps", "2")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    expected = {"optimizer": "adam", "beta1": 0.8, "beta2": 0.999, "momentum": None, "lr": defaults_of("lr")["adam"],
+                "schedule": "step", "decay": 0.5, "decay_steps": 6, "warmup_steps": 2}  # fmt: skip
+    assert {name: config[name] for name in expected} == expected
+    rates = [json.loads(line)["lr"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert rates == [config["lr"] * 0.5, config["lr"] * 0.5**3]
+
+
+def test_a_setting_from_the_environment_that_the_optimizer_has_not_is_refused_too(tmp_path):
+    result = invoke(
+        "train", *QUICK, "--run-dir", tmp_path / "run", "--optimizer", "adam", SOFTGRAD_TRAIN_MOMENTUM="0.9"
+    )
+    assert result.exit_code == 2
+    assert error_of(result).startswith("Error: --momentum is no setting of the optimizer adam")
+
+
 def test_the_seed_decides_the_weights(tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         assert invoke("train", *QUICK, "--quiet", "--seed", seed, "--run-dir", tmp_path / name).exit_code == 0
@@ -127,10 +154,18 @@ def test_the_seed_decides_the_weights(tmp_path):
         (("--lr", "-1"), 2, "--lr must be a finite number above 0; got -1.0"),
         (("--lr", "nan"), 2, "--lr must be a finite number above 0; got nan"),
         (("--lr", "fast"), 2, "'--lr': 'fast' is not a valid float"),
+        (("--optimizer", "adm"), 2, "'--optimizer': must be one of sgd, momentum, nesterov, adagrad, rmsprop, adam"),
+        (("--optimizer", "adam", "--momentum", "0.9"), 2, "--momentum is no setting of the optimizer adam, but of mom"),
+        (("--optimizer", "adam", "--beta1", "1"), 2, "--beta1 must be in [0, 1); got 1.0"),
+        (("--decay-steps", "5"), 2, "--decay-steps is no setting of the schedule cosine, but of step, exponential"),
+        (("--schedule", "step", "--decay", "0"), 2, "--decay must be in (0, 1]; got 0.0"),
+        (("--schedule", "step", "--decay-steps", "0"), 2, "--decay-steps must be a whole number, 1 or above; got 0"),
+        (("--warmup-steps", "120"), 2, "--warmup-steps must be below 120, the number of steps in 10 epochs of digits"),
         (("--batch-size", "5000"), 2, "--batch-size must be at most 1442, the number of training images"),
         (("--epochs", "0"), 2, "--epochs must be a whole number, 1 or above; got 0"),
         (("--resume", "nowhere"), 1, "run directory nowhere does not exist"),
         (("--resume", "nowhere", "--lr", "0.1"), 2, "--lr cannot be given with --resume"),
+        (("--resume", "nowhere", "--beta2", "0.9"), 2, "--beta2 cannot be given with --resume"),
         (("--nonsense",), 2, "No such option"),
     ],
 )  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from softgrad.train import TrainConfig
-from softgrad.train.schedules import learning_rate
+from softgrad.train.config import OPTIMIZERS, SCHEDULES, defaults_of
 from softgrad.train.standardise import CHUNK, Standardisation
 
 
@@ -22,8 +22,16 @@ from softgrad.train.standardise import CHUNK, Standardisation
         ("hidden", "256", "hidden must be positive whole numbers"),
         ("activation", "rleu", "activation must be one of identity, sigmoid, tanh, relu"),
         ("activation", "heaviside", "activation must be one of"),
-        ("optimizer", "adm", "optimizer must be one of sgd, momentum, nesterov; got 'adm'"),
-        ("schedule", "cos", "schedule must be one of constant, cosine; got 'cos'"),
+        (
+            "optimizer",
+            "adm",
+            "optimizer must be one of sgd, momentum, nesterov, adagrad, rmsprop, adam, adamw; got 'adm'",
+        ),
+        (
+            "schedule",
+            "cos",
+            "schedule must be one of constant, step, exponential, inverse-time, cosine, one-cycle; got 'cos'",
+        ),
         ("backend", "tpu", "backend must be one of auto, cpu, gpu; got 'tpu'"),
         ("dtype", "float16", "dtype must be one of float32, float64; got 'float16'"),
         ("lr", 0, "lr must be a finite number above 0; got 0"),
@@ -33,6 +41,8 @@ from softgrad.train.standardise import CHUNK, Standardisation
         ("lr", "0.1", "lr must be a finite number above 0; got '0.1'"),
         ("momentum", 1.0, r"momentum must be in \[0, 1\); got 1.0"),
         ("weight_decay", -1e-4, "weight_decay must be a finite number, 0 or above; got -0.0001"),
+        ("warmup_steps", -1, "warmup_steps must be a whole number, 0 or above; got -1"),
+        ("warmup_steps", 0.5, "warmup_steps must be a whole number, 0 or above; got 0.5"),
         ("batch_size", 0, "batch_size must be a whole number, 1 or above; got 0"),
         ("epochs", 1.5, "epochs must be a whole number, 1 or above; got 1.5"),
         ("seed", -1, "seed must be a whole number, 0 or above; got -1"),
@@ -57,11 +67,63 @@ def test_json_with_other_settings_is_refused(change):
         TrainConfig.from_json(settings)
 
 
-def test_cosine_goes_from_lr_over_half_to_nearly_zero():
-    assert learning_rate("cosine", 0.1, 0, 100) == 0.1
-    assert learning_rate("cosine", 0.1, 50, 100) == pytest.approx(0.05)
-    assert 0 < learning_rate("cosine", 0.1, 99, 100) < 1e-4
-    assert learning_rate("constant", 0.1, 99, 100) == 0.1
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"optimizer": "adam", "beta1": 1.0}, r"beta1 must be in \[0, 1\); got 1.0"),
+        ({"optimizer": "adamw", "beta2": -0.1}, r"beta2 must be in \[0, 1\); got -0.1"),
+        ({"schedule": "step", "decay": 0.0}, r"decay must be in \(0, 1\]; got 0.0"),
+        ({"schedule": "exponential", "decay": 1.5}, r"decay must be in \(0, 1\]; got 1.5"),
+        ({"schedule": "step", "decay_steps": 0}, "decay_steps must be a whole number, 1 or above; got 0"),
+        (
+            {"optimizer": "adam", "momentum": 0.9},
+            "momentum is no setting of the optimizer adam, but of momentum, nesterov; leave it out or choose",
+        ),
+        ({"optimizer": "sgd", "momentum": 0.0}, "momentum is no setting of the optimizer sgd"),
+        ({"beta2": 0.99}, "beta2 is no setting of the optimizer nesterov, but of adam, adamw"),
+        ({"decay": 0.5}, "decay is no setting of the schedule cosine, but of step, exponential; leave it out"),
+        ({"schedule": "inverse-time", "decay": 0.5}, "decay is no setting of the schedule inverse-time"),
+        (
+            {"schedule": "one-cycle", "decay_steps": 5},
+            "decay_steps is no setting of the schedule one-cycle, but of step",
+        ),
+    ],
+)
+def test_a_setting_of_another_optimizer_or_schedule_is_refused(settings, words):
+    with pytest.raises(ValueError, match=words):
+        TrainConfig(**settings)
+
+
+def test_each_optimizer_has_defaults_of_its_own():
+    assert set(defaults_of("lr")) == set(defaults_of("weight_decay")) == set(OPTIMIZERS)
+    assert TrainConfig().update_settings() == {"lr": 0.05, "weight_decay": 5e-4, "momentum": 0.9}
+    adamw = TrainConfig(optimizer="adamw", lr=0.5).update_settings()
+    assert adamw == {"lr": 0.5, "weight_decay": 0.01, "beta1": 0.9, "beta2": 0.999}
+    assert TrainConfig(optimizer="adam", weight_decay=0).update_settings()["weight_decay"] == 0
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_resolved_configuration_holds_the_defaults_and_is_kept_by_json(optimizer, schedule):
+    config = TrainConfig(optimizer=optimizer, schedule=schedule)
+    resolved = config.resolved()
+    assert resolved.lr == config.update_settings()["lr"] > 0
+    assert resolved.schedule_settings() == config.schedule_settings()
+    assert resolved.resolved() == resolved
+    assert TrainConfig.from_json(json.loads(json.dumps(resolved.to_json()))) == resolved
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov"])
+def test_a_configuration_of_the_first_version_is_read(optimizer):
+    # as it was written when momentum stood there for every optimizer
+    first = {
+        "dataset": "digits", "hidden": [16], "activation": "relu", "optimizer": optimizer, "lr": 0.1, "momentum": 0.8,
+        "weight_decay": 0.001, "schedule": "cosine", "batch_size": 128, "epochs": 3, "seed": 0, "dtype": "float32",
+        "backend": "cpu",
+    }  # fmt: skip
+    config = TrainConfig.from_json(first)
+    assert config.momentum == (None if optimizer == "sgd" else 0.8)
+    assert (config.lr, config.weight_decay, config.warmup_steps) == (0.1, 0.001, 0)
 
 
 @pytest.mark.parametrize("rows", [1, 37, CHUNK // 100 + 11])  # one chunk, one, and a second that is not full

@@ -25,6 +25,8 @@ pytestmark = pytest.mark.gpu
 
 on_a_card = pytest.mark.skipif(bool(config.ENABLE_CUDASIM), reason="the simulator has one device and one stream")
 
+OPTIMIZERS = ("nesterov", "adagrad", "rmsprop", "adamw")
+
 rng = np.random.default_rng(0)
 
 
@@ -112,11 +114,14 @@ def test_results_live_where_the_arguments_do() -> None:
         assert type(result) is GPU.xp.ndarray
 
 
-def test_training_takes_the_same_path_as_on_the_cpu() -> None:
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_training_takes_the_same_path_as_on_the_cpu(optimizer: str) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (40, 6), np.uint8)
     labels = (pixels[:, 0] // 86).astype(np.int64)
     data = Dataset("tiny", pixels[:24], labels[:24], pixels[24:], labels[24:], (2, 3), 255, 3, ("a", "b", "c"), "here")
-    config = TrainConfig(dataset="digits", hidden=(5,), activation="gelu", epochs=2, batch_size=10, lr=0.1)
+    config = TrainConfig(
+        dataset="digits", hidden=(5,), activation="gelu", optimizer=optimizer, epochs=2, batch_size=10, lr=0.1
+    )
     ours, theirs = (list(Trainer(config, data, backend).fit()) for backend in (GPU.backend, get_backend("cpu")))
     for mine, other in zip(ours, theirs, strict=True):
         assert mine.train_loss == pytest.approx(other.train_loss, rel=1e-5)
@@ -124,11 +129,13 @@ def test_training_takes_the_same_path_as_on_the_cpu() -> None:
         assert (mine.train_accuracy, mine.test_accuracy) == (other.train_accuracy, other.test_accuracy)
 
 
-def test_no_step_waits_for_the_card(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_no_step_waits_for_the_card(optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = np.random.default_rng(2).integers(0, 256, (20, 6), np.uint8)
     labels = (pixels[:, 0] // 86).astype(np.int64)
     data = Dataset("tiny", pixels, labels, pixels, labels, (2, 3), 255, 3, ("a", "b", "c"), "here")
-    trainer = Trainer(TrainConfig(dataset="digits", hidden=(5,), batch_size=8), data, GPU.backend)
+    settings = TrainConfig(dataset="digits", hidden=(5,), optimizer=optimizer, batch_size=8, warmup_steps=1)
+    trainer = Trainer(settings, data, GPU.backend)
     order = trainer._shuffled(0)
     with monkeypatch.context() as patch:
         if config.ENABLE_CUDASIM:  # CuPy's own arrays cannot be patched

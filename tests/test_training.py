@@ -12,9 +12,10 @@ from numba.core import config
 
 from softgrad import ops
 from softgrad.train import MLP, TrainConfig, Trainer, load_dataset
-from softgrad.train.config import TRAINABLE_ACTIVATIONS
+from softgrad.train.config import OPTIMIZERS, SCHEDULES, TRAINABLE_ACTIVATIONS
 from softgrad.train.errors import DivergedError
 from softgrad.train.model import Batch
+from softgrad.train.optimizers import Optimizer
 
 DIGITS = load_dataset("digits")
 SMALL = TrainConfig(dataset="digits", hidden=(16,), epochs=2)
@@ -93,12 +94,55 @@ def test_without_hidden_layers_it_is_softmax_regression_and_learns_too(backend):
     assert records[-1].test_accuracy >= 0.93
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_optimizer_learns_in_every_dtype(optimizer, dtype, backend):
-    trainer, records = trained(replace(SMALL, optimizer=optimizer, dtype=dtype), backend)
+    trainer, records = trained(replace(SMALL, optimizer=optimizer, dtype=dtype, epochs=4), backend)
     assert trainer.model.params.dtype == dtype
     assert records[-1].train_loss < 0.9 * records[0].train_loss
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_every_schedule_learns_after_a_warm_up(schedule, backend):
+    trainer, records = trained(replace(SMALL, schedule=schedule, warmup_steps=5), backend)
+    assert records[-1].train_loss < 0.9 * records[0].train_loss
+    assert records[-1].lr == trainer._learning_rate(trainer.step - 1) > 0
+
+
+OPTIMIZER_CASES = [
+    ("sgd", {"weight_decay": 0.1}, ops.sgd_update, {"weight_decay": 0.1}, ()),
+    ("momentum", {"momentum": 0.8, "weight_decay": 0.1}, ops.sgd_update, {"momentum": 0.8, "weight_decay": 0.1},
+     ("velocity",)),
+    ("nesterov", {"momentum": 0.8, "weight_decay": 0.1}, ops.sgd_update,
+     {"momentum": 0.8, "weight_decay": 0.1, "nesterov": True}, ("velocity",)),
+    ("nesterov", {"momentum": 0, "weight_decay": 0.1}, ops.sgd_update, {"weight_decay": 0.1}, ()),
+    ("adagrad", {"weight_decay": 0.1}, ops.adagrad_update, {"weight_decay": 0.1}, ("state_sum",)),
+    ("rmsprop", {"weight_decay": 0.1}, ops.rmsprop_update, {"weight_decay": 0.1}, ("square_avg",)),
+    ("adam", {"weight_decay": 0.1, "beta1": 0.8, "beta2": 0.99}, ops.adam_update,
+     {"weight_decay": 0.1, "betas": (0.8, 0.99)}, ("exp_avg", "exp_avg_sq")),
+    ("adamw", {"weight_decay": 0.1, "beta1": 0.8, "beta2": 0.99}, ops.adamw_update,
+     {"weight_decay": 0.1, "betas": (0.8, 0.99)}, ("exp_avg", "exp_avg_sq")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "numbers", "update", "options", "states"), OPTIMIZER_CASES)
+def test_an_optimizer_takes_the_steps_of_its_update(name, numbers, update, options, states, backend):
+    model = MLP((5, 4, 3), "relu", "float64", backend)
+    model.initialise(1)
+    param = model.params.copy()
+    kept = {state: model.zeros() for state in states}
+    optimizer = Optimizer(model, name, numbers)
+    rng = np.random.default_rng(2)
+    for step in range(3):
+        model.grads[...] = backend.xp.asarray(rng.standard_normal(param.size))
+        optimizer.step(0.1, step)
+        count = {"step": step + 1} if name in ("adagrad", "adam", "adamw") else {}
+        update(param, model.grads, lr=0.1, **count, **options, **kept)
+    assert np.array_equal(as_numpy(model.params), as_numpy(param))
+    assert optimizer.state.keys() == kept.keys()
+    for state, expected in kept.items():
+        assert np.array_equal(as_numpy(optimizer.state[state]), as_numpy(expected))
+        assert as_numpy(expected).any()
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(backend):
@@ -129,10 +173,12 @@ def test_the_record_says_what_the_epoch_was(backend):
     assert 0 <= first.test_accuracy <= 1
 
 
-def test_a_step_allocates_no_arrays(backend):
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_step_allocates_no_arrays(optimizer, backend):
     if backend.name != "cpu":
         pytest.skip("tracemalloc sees NumPy's memory only")
-    trainer = Trainer(replace(SMALL, hidden=(256, 128), activation="silu", batch_size=1024), DIGITS, backend)
+    config = replace(SMALL, hidden=(256, 128), activation="silu", batch_size=1024, optimizer=optimizer)
+    trainer = Trainer(config, DIGITS, backend)
     order = trainer._shuffled(0)
     trainer._train_batch(order)
     gc.collect()
@@ -151,6 +197,12 @@ def test_a_step_allocates_no_arrays(backend):
 def test_a_batch_larger_than_the_data_is_refused(backend):
     with pytest.raises(ValueError, match="batch_size must be at most 1442, the number of training images of digits"):
         Trainer(replace(SMALL, batch_size=1443), DIGITS, backend)
+
+
+def test_a_warm_up_longer_than_the_run_is_refused(backend):
+    with pytest.raises(ValueError, match="warmup_steps must be below 24, the number of steps in 2 epochs of digits; "):
+        Trainer(replace(SMALL, warmup_steps=24), DIGITS, backend)
+    assert Trainer(replace(SMALL, warmup_steps=23), DIGITS, backend)._learning_rate(23) == 0.05
 
 
 def test_a_run_whose_loss_is_not_finite_says_so(backend):

@@ -19,6 +19,7 @@ from softgrad.train.atomic import atomic_write
 from softgrad.train.config import TrainConfig
 from softgrad.train.datasets import Dataset
 from softgrad.train.errors import CheckpointError
+from softgrad.train.evaluation import to_numpy
 from softgrad.train.loop import Progress, Trainer
 from softgrad.train.model import MLP
 from softgrad.train.standardise import Standardisation
@@ -39,7 +40,7 @@ class Checkpoint:
     image_shape, max_value, class_names
         Of the images the model was trained on.
     tensors
-        Weights and biases by name, and the optimizer's state as "velocity.<name>".
+        Weights and biases by name, and the optimizer's states, as "velocity.<name>" or "exp_avg.<name>".
     """
 
     path: Path
@@ -115,7 +116,7 @@ def save_checkpoint(path: Path, trainer: Trainer) -> None:
     """
     flats = {"": trainer.model.params} | {f"{name}.": flat for name, flat in trainer.optimizer.state.items()}
     tensors = {
-        prefix + name: np.ascontiguousarray(view if isinstance(view, np.ndarray) else view.get())
+        prefix + name: np.ascontiguousarray(to_numpy(view))
         for prefix, flat in flats.items()
         for name, view in trainer.model.named(flat)
     }

@@ -3,22 +3,48 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from softgrad.ops import ACTIVATIONS
+from softgrad.train import schedules
+from softgrad.train.optimizers import METHODS
 
-OPTIMIZERS = ("sgd", "momentum", "nesterov")
-SCHEDULES = ("constant", "cosine")
+OPTIMIZERS = tuple(METHODS)
+SCHEDULES = tuple(schedules.SCHEDULES)
 BACKENDS = ("auto", "cpu", "gpu")
 DTYPES = ("float32", "float64")
 TRAINABLE_ACTIVATIONS = tuple(name for name, row in ACTIVATIONS.items() if row.backward is not None)
+
+# The settings that each optimizer and each schedule has, with their defaults.
+SETTINGS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "optimizer": {name: method.settings for name, method in METHODS.items()},
+    "schedule": {name: schedules.settings_of(name) for name in SCHEDULES},
+}
+
+# The ranges of those that are numbers, in words.
+SHARE_KEPT = ("in [0, 1)", lambda value: 0 <= value < 1)
+NOT_NEGATIVE = ("a finite number, 0 or above", lambda value: value >= 0)
+RANGES: Mapping[str, tuple[str, Callable[[float], bool]]] = {
+    "lr": ("a finite number above 0", lambda value: value > 0),
+    "momentum": SHARE_KEPT,
+    "beta1": SHARE_KEPT,
+    "beta2": SHARE_KEPT,
+    "weight_decay": NOT_NEGATIVE,
+    "decay": ("in (0, 1]", lambda value: 0 < value <= 1),
+}
+
+# What configurations of earlier versions lack. They had a momentum whether the optimizer took it or not.
+ADDED = {"beta1": None, "beta2": None, "warmup_steps": 0, "decay": None, "decay_steps": None}
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """The settings of a training run.
+
+    Those that are None by default belong to the optimizer or the schedule: None stands for its own default
+    (`resolved` puts it there), and a number for one that has no such setting is refused.
 
     Attributes
     ----------
@@ -29,15 +55,23 @@ class TrainConfig:
     activation
         Of the hidden layers; one of `ops.ACTIVATIONS` that has a backward.
     optimizer
-        "sgd", "momentum" or "nesterov".
+        One of `optimizers.METHODS`.
     lr
-        The learning rate at the start.
+        The largest learning rate of the schedule.
     momentum
         For "momentum" and "nesterov", in [0, 1).
+    beta1, beta2
+        For "adam" and "adamw": how much of the means of gradients and of their squares is kept at a step, in [0, 1).
     weight_decay
-        The L2 penalty's factor, 0 or above.
+        The L2 penalty's factor, 0 or above; of "adamw" the decoupled one.
     schedule
-        "constant", or "cosine" from lr to 0 over all steps.
+        One of `schedules.SCHEDULES`.
+    warmup_steps
+        Steps in which the learning rate climbs, before the schedule begins; fewer than there are steps.
+    decay
+        For "step" and "exponential": the factor on the learning rate over decay_steps, in (0, 1].
+    decay_steps
+        For "step", "exponential" and "inverse-time"; a third of the steps if None.
     batch_size, epochs, seed
         Whole numbers; the seed decides weights and shuffles.
     dtype
@@ -55,10 +89,15 @@ class TrainConfig:
     hidden: tuple[int, ...] = (256, 128)
     activation: str = "relu"
     optimizer: str = "nesterov"
-    lr: float = 0.05
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
+    lr: float | None = None
+    momentum: float | None = None
+    beta1: float | None = None
+    beta2: float | None = None
+    weight_decay: float | None = None
     schedule: str = "cosine"
+    warmup_steps: int = 0
+    decay: float | None = None
+    decay_steps: int | None = None
     batch_size: int = 128
     epochs: int = 10
     seed: int = 0
@@ -70,17 +109,49 @@ class TrainConfig:
             raise ValueError(f"dataset must be a name; got {self.dataset!r}")
         _check_hidden(self.hidden)
         object.__setattr__(self, "hidden", tuple(self.hidden))
-        _check_choice("activation", self.activation, TRAINABLE_ACTIVATIONS)
-        _check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        _check_choice("schedule", self.schedule, SCHEDULES)
-        _check_choice("dtype", self.dtype, DTYPES)
-        _check_choice("backend", self.backend, BACKENDS)
-        _check_number("lr", self.lr, "a finite number above 0", lambda value: value > 0)
-        _check_number("momentum", self.momentum, "in [0, 1)", lambda value: 0 <= value < 1)
-        _check_number("weight_decay", self.weight_decay, "a finite number, 0 or above", lambda value: value >= 0)
-        _check_whole("batch_size", self.batch_size, 1)
-        _check_whole("epochs", self.epochs, 1)
-        _check_whole("seed", self.seed, 0)
+        check_choice("activation", self.activation, TRAINABLE_ACTIVATIONS)
+        check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        check_choice("schedule", self.schedule, SCHEDULES)
+        check_choice("dtype", self.dtype, DTYPES)
+        check_choice("backend", self.backend, BACKENDS)
+        for name, (expected, holds) in RANGES.items():
+            if getattr(self, name) is not None:
+                check_number(name, getattr(self, name), expected, holds)
+        if self.decay_steps is not None:
+            check_whole("decay_steps", self.decay_steps, 1)
+        check_whole("warmup_steps", self.warmup_steps, 0)
+        self._check_used()
+        check_whole("batch_size", self.batch_size, 1)
+        check_whole("epochs", self.epochs, 1)
+        check_whole("seed", self.seed, 0)
+
+    def _check_used(self) -> None:
+        """Raise ValueError if a setting was given for an optimizer or a schedule that has none of that name."""
+        for kind, choices in SETTINGS.items():
+            chosen = getattr(self, kind)
+            unused = {name for settings in choices.values() for name in settings} - set(choices[chosen])
+            for name in sorted(unused):
+                if getattr(self, name) is not None:
+                    raise ValueError(
+                        f"{name} is no setting of the {kind} {chosen}, but of {', '.join(defaults_of(name))}; "
+                        "leave it out or choose one of these"
+                    )
+
+    def update_settings(self) -> dict[str, Any]:
+        """The optimizer's settings: those given, and its defaults."""
+        return self._settings("optimizer")
+
+    def schedule_settings(self) -> dict[str, Any]:
+        """The schedule's settings, likewise."""
+        return self._settings("schedule")
+
+    def resolved(self) -> TrainConfig:
+        """The same with the numbers of the optimizer and the schedule in the place of None."""
+        return replace(self, **self.update_settings(), **self.schedule_settings())
+
+    def _settings(self, kind: str) -> dict[str, Any]:
+        defaults = SETTINGS[kind][getattr(self, kind)]
+        return {**defaults, **{name: getattr(self, name) for name in defaults if getattr(self, name) is not None}}
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON's types."""
@@ -96,6 +167,10 @@ class TrainConfig:
             If a setting is missing, unknown or outside its range.
         """
         names = {field.name for field in fields(cls)}
+        if isinstance(settings, dict) and set(settings) == names - set(ADDED):
+            settings = {**settings, **ADDED}
+            if settings["optimizer"] == "sgd":
+                settings["momentum"] = None
         if not isinstance(settings, dict) or set(settings) != names:
             wrong = sorted(names ^ set(settings)) if isinstance(settings, dict) else type(settings).__name__
             raise ValueError(f"config must hold exactly {', '.join(sorted(names))}; differs in {wrong}")
@@ -103,23 +178,36 @@ class TrainConfig:
         return cls(**{**settings, "hidden": tuple(hidden) if isinstance(hidden, list) else hidden})
 
 
+def defaults_of(setting: str) -> dict[str, Any]:
+    """The optimizers, or the schedules, that have a setting, with its default for each."""
+    return {
+        name: settings[setting]
+        for choices in SETTINGS.values()
+        for name, settings in choices.items()
+        if setting in settings
+    }
+
+
 def _check_hidden(hidden: Iterable[Any]) -> None:
     if isinstance(hidden, str | int) or not all(_is_whole(size, 1) for size in hidden):
         raise ValueError(f"hidden must be positive whole numbers, such as 256,128; got {hidden!r}")
 
 
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise ValueError unless the value is one of the choices."""
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
 
 
-def _check_number(name: str, value: Any, expected: str, holds: Any) -> None:
+def check_number(name: str, value: Any, expected: str, holds: Callable[[float], bool]) -> None:
+    """Raise ValueError unless the value is a finite number for which `holds`."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or not holds(value):
         raise ValueError(f"{name} must be {expected}; got {value!r}")
 
 
-def _check_whole(name: str, value: Any, minimum: int) -> None:
+def check_whole(name: str, value: Any, minimum: int) -> None:
+    """Raise ValueError unless the value is a whole number, `minimum` or above."""
     if not _is_whole(value, minimum):
         raise ValueError(f"{name} must be a whole number, {minimum} or above; got {value!r}")
 

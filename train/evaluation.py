@@ -91,13 +91,14 @@ def class_probabilities(
     batch = Batch(model, len(images))
     order = xp.arange(len(images))
     ops.gather_scale(xp.asarray(images), order, scale=inputs.scale, shift=inputs.shift, out=batch.inputs)
-    probabilities: np.ndarray = _to_numpy(ops.softmax(model.forward(batch), temperature=temperature))
+    probabilities: np.ndarray = to_numpy(ops.softmax(model.forward(batch), temperature=temperature))
     return probabilities
 
 
 def _count_pairs(confusion: np.ndarray, labels: Any, predicted: Any) -> None:
-    np.add.at(confusion, (_to_numpy(labels), _to_numpy(predicted)), 1)
+    np.add.at(confusion, (to_numpy(labels), to_numpy(predicted)), 1)
 
 
-def _to_numpy(array: Any) -> Any:
+def to_numpy(array: Any) -> Any:
+    """The array on the host."""
     return array if isinstance(array, np.ndarray) else array.get()

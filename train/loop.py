@@ -18,7 +18,7 @@ from softgrad.train.datasets import Dataset
 from softgrad.train.errors import DivergedError
 from softgrad.train.evaluation import Evaluator
 from softgrad.train.model import MLP, Batch
-from softgrad.train.optimizers import SGD
+from softgrad.train.optimizers import Optimizer
 from softgrad.train.schedules import learning_rate
 from softgrad.train.standardise import Standardisation
 
@@ -83,7 +83,8 @@ class Trainer:
     Raises
     ------
     ValueError
-        If the batch is larger than the training set, or a training label is outside the classes.
+        If the batch is larger than the training set, the warm-up is no shorter than the run, or a training label is
+        outside the classes.
     """
 
     def __init__(self, config: TrainConfig, dataset: Dataset, backend: Backend) -> None:
@@ -93,16 +94,24 @@ class Trainer:
                 f"batch_size must be at most {rows}, the number of training images of {dataset.name}; "
                 f"got {config.batch_size}"
             )
+        self.batches = math.ceil(rows / config.batch_size)
+        if config.warmup_steps >= config.epochs * self.batches:
+            raise ValueError(
+                f"warmup_steps must be below {config.epochs * self.batches}, the number of steps in {config.epochs} "
+                f"epochs of {dataset.name}; got {config.warmup_steps}"
+            )
         check_labels(CPU, dataset.train_labels, dataset.classes, given=dataset.train_labels)
-        self.config = config
+        self.config = config.resolved()
         self.dataset = dataset
         self.progress = Progress()
         self.inputs = Standardisation.of(dataset.train_images)
         sizes = (dataset.train_images.shape[1], *config.hidden, dataset.classes)
         self.model = MLP(sizes, config.activation, config.dtype, backend)
         self.model.initialise(config.seed)
-        self.optimizer = SGD(self.model, config)
-        self.batches = math.ceil(rows / config.batch_size)
+        numbers = config.update_settings()
+        self.lr = numbers.pop("lr")
+        self.optimizer = Optimizer(self.model, config.optimizer, numbers)
+        self._schedule_settings = config.schedule_settings()
 
         xp = backend.xp
         # Mode "clip" writes straight to `out`, where NumPy's default would go through a buffer; CuPy knows no modes.
@@ -181,7 +190,7 @@ class Trainer:
         correct = ops.count_correct(logits, batch.labels, validate=False)
         loss, grad = ops.softmax_cross_entropy_with_grad(logits, batch.labels, validate=False, out=logits)
         model.backward(batch, grad)
-        self.optimizer.step(self._learning_rate(self.step))
+        self.optimizer.step(self._learning_rate(self.step), self.step)
 
         # On a card these are arrays there, and no step waits for another.
         progress.loss_sum = progress.loss_sum + loss * np.float64(len(chosen))
@@ -190,14 +199,18 @@ class Trainer:
         progress.seconds += time.perf_counter() - started
 
     def _learning_rate(self, step: int) -> float:
-        return learning_rate(self.config.schedule, self.config.lr, step, self.config.epochs * self.batches)
+        config = self.config
+        steps = config.epochs * self.batches
+        return learning_rate(
+            config.schedule, self.lr, step, steps, warmup_steps=config.warmup_steps, **self._schedule_settings
+        )
 
     def _finish_epoch(self) -> EpochRecord:
         progress, rows = self.read_progress(), len(self._labels)
         if not math.isfinite(progress.loss_sum):
             raise DivergedError(
                 f"training diverged in epoch {progress.epoch + 1}: the loss is {progress.loss_sum}; "
-                f"try a smaller learning rate than {self.config.lr:g}"
+                f"try a smaller learning rate than {self.lr:g}"
             )
         test = self._evaluator.run()
         record = EpochRecord(

@@ -124,7 +124,7 @@ class ScreenReporter(QuietReporter):
         )
         self._say(
             f"[bold]{layers}[/] {config.activation}, {weights:,} parameters, {config.dtype} on the "
-            f"{model.backend.name}; {config.optimizer}, lr {config.lr:g} {config.schedule}, batches of "
+            f"{model.backend.name}; {config.optimizer}, lr {run.trainer.lr:g} {config.schedule}, batches of "
             f"{config.batch_size}"
         )
         verb = "going on in" if resumed else "writing to"

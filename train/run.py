@@ -52,7 +52,7 @@ class Run:
         config = replace(config, dataset=dataset.name)
         trainer = Trainer(config, dataset, backend)
         path = _make_directory(run_dir, dataset.name)
-        about = {"softgrad": softgrad.__version__, "data": dataset.source, **config.to_json()}
+        about = {"softgrad": softgrad.__version__, "data": dataset.source, **trainer.config.to_json()}
         with _explained(path):
             atomic_write(path / "config.json", (json.dumps(about, indent=2) + "\n").encode())
         return cls(path, trainer)
