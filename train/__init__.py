@@ -10,6 +10,7 @@ for record in run.epochs():
 from softgrad.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from softgrad.train.config import TrainConfig
 from softgrad.train.datasets import DATASETS, Dataset, load_dataset
+from softgrad.train.full_batch import FullBatchResult, minimise
 from softgrad.train.loop import EpochRecord, Progress, Trainer
 from softgrad.train.model import MLP
 from softgrad.train.run import Run
@@ -20,11 +21,13 @@ __all__ = [
     "Checkpoint",
     "Dataset",
     "EpochRecord",
+    "FullBatchResult",
     "Progress",
     "Run",
     "TrainConfig",
     "Trainer",
     "load_checkpoint",
     "load_dataset",
+    "minimise",
     "save_checkpoint",
 ]
