@@ -1,0 +1,113 @@
+"""The operations of `softgrad.ops` for variables, made of the forwards and backwards that are there."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from softgrad import ops
+from softgrad.kernels.formulas.elementwise_loss_table import ELEMENTWISE_LOSSES
+from softgrad.ops.activations import find_activation
+from softgrad.ops.arguments import float_array
+from softgrad.ops.autodiff.graph import Node, record, record_joint, value_of
+from softgrad.ops.axes import Axis
+from softgrad.ops.backend import backend_of
+
+Function = Callable[..., Any]
+
+
+def _from_backward(name: str, saved: str) -> Function:
+    """An operation of one array, from its backward, which takes what is `saved`: the "input" or the "output"."""
+    forward, backward = getattr(ops, name), getattr(ops, f"{name}_backward")
+
+    def function(x: Any, /, **options: Any) -> Any:
+        _refuse_out(name, options)
+        value = value_of(x)
+        y = forward(value, **options)
+        kept = value if saved == "input" else y
+        return record(y, (x, lambda grad: backward(grad, kept, **options)))
+
+    return _described(function, forward)
+
+
+def _from_with_grad(name: str) -> Function:
+    """A loss, from the function that gives its gradient in the same pass."""
+    loss, with_grad = getattr(ops, name), getattr(ops, f"{name}_with_grad")
+
+    def function(x: Any, targets: Any, /, **options: Any) -> Any:
+        _refuse_out(name, options)
+        if isinstance(targets, Node):
+            raise TypeError("targets must be constants, which have no gradient; pass the .value of the Variable")
+        if not isinstance(x, Node):
+            return loss(x, targets, **options)
+        value, slope = with_grad(x.value, targets, **options)
+
+        def backward(grad: Any) -> Any:
+            # One loss for each row, without reduction: it is that of all the row's classes, axis 1.
+            whole = grad.ndim in (0, slope.ndim)
+            return slope * (grad if whole else grad.reshape(grad.shape[0], 1, *grad.shape[1:]))
+
+        return record(value, (x, backward))
+
+    return _described(function, loss)
+
+
+def _refuse_out(name: str, options: dict[str, Any]) -> None:
+    if "out" in options:
+        raise TypeError(f"autodiff.{name} takes no out: the result is kept for the gradient; leave it away")
+
+
+def _described(function: Function, op: Function) -> Function:
+    """Give the function the name and signature of the op, which has its documentation."""
+    signature = inspect.signature(op)
+    function.__name__ = function.__qualname__ = op.__name__
+    function.__module__ = "softgrad.ops.autodiff"
+    function.__doc__ = f"`ops.{op.__name__}`, for a Variable too."
+    function.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[parameter for parameter in signature.parameters.values() if parameter.name != "out"]
+    )
+    return function
+
+
+FUNCTIONS: dict[str, Function] = {
+    **{name: _from_backward(name, row.saved) for name, row in ops.ACTIVATIONS.items()},
+    **{name: _from_backward(name, "output") for name in ("softmax", "log_softmax")},
+    **{name: _from_with_grad(name) for name in ("softmax_cross_entropy", *ELEMENTWISE_LOSSES)},
+}
+
+
+def logsumexp(x: Any, /, *, axis: Axis = -1, keepdims: bool = False, where: Any = None) -> Any:
+    """`ops.logsumexp`, for a Variable too; its gradient is grad * softmax(x)."""
+    value = value_of(x)
+
+    def backward(grad: Any) -> Any:
+        probs = ops.softmax(value, axis=axis, where=where)
+        if axis is not None and not keepdims:
+            grad = backend_of(grad=grad).xp.expand_dims(grad, axis)
+        return grad * probs
+
+    return record(ops.logsumexp(value, axis=axis, keepdims=keepdims, where=where), (x, backward))
+
+
+def linear(x: Any, w: Any, b: Any = None, /, *, activation: str | None = None, **parameters: Any) -> Any:
+    """`ops.linear`, f(x @ w + b), where any of the three may be a Variable; its gradients are `ops.linear_backward`."""
+    _refuse_out("linear", parameters)
+    arguments = (x, w, b)
+    parents = [argument for argument in arguments if isinstance(argument, Node)]
+    x_value, w_value, b_value = (value_of(argument) for argument in arguments)
+    backend = backend_of(x=x_value, w=w_value, b=b_value)
+    x_value, w_value = float_array(backend, x_value, "x"), float_array(backend, w_value, "w")
+    kept = None
+    if parents and activation is not None and find_activation(activation).saved == "input":
+        kept = backend.xp.empty((*x_value.shape[:-1], *w_value.shape[-1:]), x_value.dtype)
+    y = ops.linear(x_value, w_value, b_value, activation=activation, preactivation=kept, **parameters)
+    saved = y if activation is not None and kept is None else kept
+
+    def backward(grad: Any) -> list[Any]:
+        grads = ops.linear_backward(
+            grad, saved, x_value, w_value, activation=activation, input_grad=isinstance(x, Node), **parameters
+        )
+        return [part for part, argument in zip(grads, arguments, strict=True) if isinstance(argument, Node)]
+
+    return record_joint(y, parents, backward)
