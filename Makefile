@@ -69,8 +69,9 @@ types: $(INSTALLED)  ## Check types. The link gives mypy a folder with the packa
 stubs: $(INSTALLED)  ## Write ops/__init__.pyi, the public functions' types, from their signatures.
 	$(BIN)/python tools/make_stubs.py
 
-docs: $(INSTALLED)  ## The public functions' page, build/docs/softgrad/ops.html, from their docstrings.
-	$(BIN)/python -m pdoc --docformat numpy --no-show-source --output-directory build/docs softgrad.ops '!softgrad[.]ops[.]'
+docs: $(INSTALLED)  ## The public functions' pages, build/docs/softgrad/ops.html and ops/autodiff.html, from their docstrings.
+	$(BIN)/python -m pdoc --docformat numpy --no-show-source --output-directory build/docs softgrad.ops '!softgrad[.]ops[.]' \
+		softgrad.ops.autodiff '!softgrad[.]ops[.]autodiff[.]'
 
 format: $(INSTALLED)  ## Format the code.
 	$(BIN)/ruff check --fix .

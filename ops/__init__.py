@@ -2,7 +2,8 @@
 
 Activations (`ACTIVATIONS` lists them, each with its ``NAME_backward``), the softmax family, cross-entropy and the
 elementwise losses (each with its ``NAME_with_grad``), information measures, sampling, linear layers, optimizer updates.
-Array arguments are positional, options are keywords.
+Array arguments are positional, options are keywords. `softgrad.ops.autodiff`, imported by name, differentiates what is
+computed with them.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ CPU = Backend("cpu", np, np.ndarray, cpu)
 CUDA_DEVICES = (2, 13)
 
 # Types of the usual arguments, of which nothing more has to be asked.
-NEVER_ON_GPU = frozenset({np.ndarray, type(None), list, tuple})
+NEVER_ON_GPU = frozenset({np.ndarray, type(None), list, tuple, int, float, np.float16, np.float32, np.float64})
 
 
 @cache

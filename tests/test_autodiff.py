@@ -217,6 +217,45 @@ def test_linear_of_constants_and_variables(backend: Arrays) -> None:
         assert_same_bits(backend.get(autodiff.grad(of_one)((x, w, b)[place])), backend.get(expected))
 
 
+LINEAR_LOSS_OPTIONS: list[dict[str, Any]] = [{}, {"reduction": "sum", "chunk_rows": 1, "label_smoothing": 0.25}]
+
+
+@pytest.mark.parametrize("options", LINEAR_LOSS_OPTIONS)
+def test_linear_cross_entropy(backend: Arrays, options: dict[str, Any]) -> None:
+    def f(x: Any, w: Any, b: Any = None) -> Any:
+        return autodiff.linear_cross_entropy(x, 3 * w, [1, 0], bias=b, **options) * 2
+
+    check_slopes(backend, f, numbers(2, 3), numbers(3, 4), numbers(4))
+    check_slopes(backend, lambda w: f(numbers(2, 3).tolist(), w), numbers(3, 4))
+
+
+CROSS_ENTROPY_OPTIONS: list[dict[str, Any]] = [
+    {"weight": [1.0, 2.0, 0.5], "label_smoothing": 0.25},
+    {"ignore_index": 0, "z_loss": 0.5, "softcap": 5.0},
+]
+
+
+@pytest.mark.parametrize("options", CROSS_ENTROPY_OPTIONS)
+def test_options_of_cross_entropy(backend: Arrays, options: dict[str, Any]) -> None:
+    f = autodiff.softmax_cross_entropy
+    check_slopes(backend, lambda x: f(x, [2, 0], **options), SIGNED)
+    images = numbers(2, 3, 2)
+    check_slopes(backend, lambda x: f(x, [[2, 0], [0, 1]], reduction="none", **options), images)
+    check_slopes(backend, lambda x: f(x, 1, reduction="none", **options), SIGNED[0])
+
+
+def test_every_operation_with_a_backward_is_there() -> None:
+    halves = {
+        name.removesuffix(ending)
+        for name in ops.__all__
+        for ending in ("_backward", "_with_grad")
+        if name.endswith(ending)
+    }
+    assert {"gelu", "softmax", "linear", "linear_cross_entropy", "huber_loss"} < halves
+    assert halves <= set(autodiff.__all__)
+    assert all(callable(getattr(autodiff, name)) for name in autodiff.__all__)
+
+
 # ---- graphs
 
 

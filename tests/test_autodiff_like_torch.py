@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -89,7 +90,7 @@ def test_network_like_torch(dtype: type) -> None:
     sizes = (6, 9, 7, 4)
     layers = [
         (rng.normal(size=shape).astype(dtype), rng.normal(size=shape[1]).astype(dtype))
-        for shape in zip(sizes, sizes[1:], strict=False)
+        for shape in itertools.pairwise(sizes)
     ]
     x, labels = rng.normal(size=(11, 6)).astype(dtype), rng.integers(0, 4, 11)
 
@@ -110,5 +111,7 @@ def test_network_like_torch(dtype: type) -> None:
     (loss + 0.01 * sum((w * w).sum() for w, _ in leaves)).backward()
     tolerance = TOLERANCE[dtype]
     assert_allclose(value, loss.item() + 0.01 * sum(float((w * w).sum()) for w, _ in layers), rtol=tolerance)
-    for ours, theirs in zip([dx, *sum(grads, ())], [leaf, *sum(leaves, [])], strict=True):
+    for ours, theirs in zip(
+        [dx, *itertools.chain.from_iterable(grads)], [leaf, *itertools.chain.from_iterable(leaves)], strict=True
+    ):
         assert_allclose(ours, theirs.grad.numpy(), rtol=tolerance, atol=tolerance)

@@ -15,6 +15,7 @@ from typing import Any, assert_type
 import numpy as np
 from numpy.typing import NDArray
 from softgrad import ops
+from softgrad.ops import autodiff
 
 x: NDArray[np.float32] = np.zeros((2, 3), np.float32)
 wide: NDArray[np.float64] = np.zeros((2, 3))
@@ -29,6 +30,7 @@ assert_type(ops.softmax(on_card), Any)
 loss, grad = ops.softmax_cross_entropy_with_grad(x, [0, 1], reduction="sum")
 assert_type(grad, NDArray[np.float32])
 ops.sgd_update(x, x, lr=0.1)
+value, slope = autodiff.value_and_grad(lambda x: autodiff.gelu(x).sum(), argnums=0)(x)
 """
 
 WRONG = ["ops.softmax(x, axes=1)", "ops.softmax(x=x)", "ops.softmaks(x)", "ops.sgd_update(x, x)", 'ops.relu(x, "y")']

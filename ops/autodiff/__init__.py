@@ -34,7 +34,7 @@ from softgrad.ops.autodiff.arrays import (
 )
 from softgrad.ops.autodiff.derivatives import grad, gradients, value_and_grad
 from softgrad.ops.autodiff.operations import FUNCTIONS as _FUNCTIONS
-from softgrad.ops.autodiff.operations import linear, logsumexp
+from softgrad.ops.autodiff.operations import linear, linear_cross_entropy, logsumexp
 from softgrad.ops.autodiff.variable import Variable
 
 globals().update(_FUNCTIONS)
@@ -52,6 +52,7 @@ __all__ = [
     "grad",
     "gradients",
     "linear",
+    "linear_cross_entropy",
     "log",
     "logsumexp",
     "max",

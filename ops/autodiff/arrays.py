@@ -191,24 +191,27 @@ def reshape(x: Any, shape: Any, /) -> Any:
 def transpose(x: Any, /, *, axes: Sequence[int] | None = None) -> Any:
     """The axes in that order, by default in reverse."""
     xp, a = _operands(x=x)
-    a = xp.asarray(a)
-    order = range(a.ndim)[::-1] if axes is None else [axis % a.ndim for axis in axes]
-    back = sorted(range(a.ndim), key=lambda i: order[i])
-    return record(a.transpose(axes), (x, lambda grad: grad.transpose(back)))
+    moved = xp.asarray(a).transpose(axes)
+
+    def backward(grad: Any) -> Any:
+        order = range(grad.ndim)[::-1] if axes is None else [axis % grad.ndim for axis in axes]
+        return grad.transpose(sorted(range(grad.ndim), key=order.__getitem__))
+
+    return record(moved, (x, backward))
 
 
 def concatenate(arrays: Sequence[Any], /, *, axis: int = 0) -> Any:
     """Arrays joined along an axis that exists; each has its part of the gradient."""
     xp, *parts = _operands(**{f"arrays[{i}]": x for i, x in enumerate(arrays)})
-    joined = xp.concatenate([xp.asarray(part) for part in parts], axis=axis)
+    parts = [xp.asarray(part) for part in parts]
+    joined = xp.concatenate(parts, axis=axis)
     before = (slice(None),) * (axis % joined.ndim)
-    ends = [0, *itertools.accumulate(np.shape(part)[axis] for part in parts)]
+    ends = itertools.accumulate((part.shape[axis] for part in parts), initial=0)
 
     def cut(start: int, stop: int) -> Callable[[Any], Any]:
         return lambda grad: grad[(*before, slice(start, stop))]
 
-    cuts = itertools.starmap(cut, itertools.pairwise(ends))
-    return record(joined, *zip(arrays, cuts, strict=True))
+    return record(joined, *zip(arrays, itertools.starmap(cut, itertools.pairwise(ends)), strict=True))
 
 
 _BASIC = (int, np.integer, slice, type(None), type(Ellipsis))

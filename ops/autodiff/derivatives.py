@@ -62,10 +62,8 @@ def value_and_grad(f: Callable[..., Any], /, argnums: int | tuple[int, ...] = 0)
         variables: list[Variable] = []
 
         def variable(leaf: Any, path: str) -> Variable:
-            made = object.__new__(Variable)
-            Node.__init__(made, checked_floats(leaf, path))
-            variables.append(made)
-            return made
+            variables.append(Variable(checked_floats(leaf, path)))
+            return variables[-1]
 
         places = _places(numbers, len(arguments))
         given = list(arguments)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from softgrad import ops
@@ -37,8 +38,7 @@ def _from_with_grad(name: str) -> Function:
 
     def function(x: Any, targets: Any, /, **options: Any) -> Any:
         _refuse_out(name, options)
-        if isinstance(targets, Node):
-            raise TypeError("targets must be constants, which have no gradient; pass the .value of the Variable")
+        _refuse_variable(targets)
         if not isinstance(x, Node):
             return loss(x, targets, **options)
         value, slope = with_grad(x.value, targets, **options)
@@ -58,9 +58,14 @@ def _refuse_out(name: str, options: dict[str, Any]) -> None:
         raise TypeError(f"autodiff.{name} takes no out: the result is kept for the gradient; leave it away")
 
 
+def _refuse_variable(targets: Any) -> None:
+    if isinstance(targets, Node):
+        raise TypeError("targets must be constants, which have no gradient; pass the .value of the Variable")
+
+
 def _described(function: Function, op: Function) -> Function:
     """Give the function the name and signature of the op, which has its documentation."""
-    signature = inspect.signature(op)
+    signature = inspect.signature(op, eval_str=True)  # the names in its annotations are of another module
     function.__name__ = function.__qualname__ = op.__name__
     function.__module__ = "softgrad.ops.autodiff"
     function.__doc__ = f"`ops.{op.__name__}`, for a Variable too."
@@ -93,9 +98,8 @@ def logsumexp(x: Any, /, *, axis: Axis = -1, keepdims: bool = False, where: Any 
 def linear(x: Any, w: Any, b: Any = None, /, *, activation: str | None = None, **parameters: Any) -> Any:
     """`ops.linear`, f(x @ w + b), where any of the three may be a Variable; its gradients are `ops.linear_backward`."""
     _refuse_out("linear", parameters)
-    arguments = (x, w, b)
-    parents = [argument for argument in arguments if isinstance(argument, Node)]
-    x_value, w_value, b_value = (value_of(argument) for argument in arguments)
+    x_value, w_value, b_value = map(value_of, (x, w, b))
+    parents, of_parents = _variables(x, w, b)
     backend = backend_of(x=x_value, w=w_value, b=b_value)
     x_value, w_value = float_array(backend, x_value, "x"), float_array(backend, w_value, "w")
     kept = None
@@ -108,6 +112,35 @@ def linear(x: Any, w: Any, b: Any = None, /, *, activation: str | None = None, *
         grads = ops.linear_backward(
             grad, saved, x_value, w_value, activation=activation, input_grad=isinstance(x, Node), **parameters
         )
-        return [part for part, argument in zip(grads, arguments, strict=True) if isinstance(argument, Node)]
+        return of_parents(grads)
 
     return record_joint(y, parents, backward)
+
+
+def linear_cross_entropy(
+    x: Any, w: Any, targets: Any, /, *, bias: Any = None, reduction: str = "mean", **options: Any
+) -> Any:
+    """`ops.linear_cross_entropy`, where x, w and bias may be Variables; of those only reduced to a number."""
+    _refuse_variable(targets)
+    values = [*map(value_of, (x, w)), targets]
+    options |= {"bias": value_of(bias), "reduction": reduction}
+    parents, of_parents = _variables(x, w, bias)
+    if not parents:
+        return ops.linear_cross_entropy(*values, **options)
+    if reduction == "none":
+        raise ValueError(
+            'reduction must be "mean" or "sum" for a gradient, which is that of all losses together; got "none"; '
+            "use linear and softmax_cross_entropy"
+        )
+    loss, slopes = ops.linear_cross_entropy_with_grad(*values, **options)
+    return record_joint(loss, parents, lambda grad: [slope * grad for slope in of_parents(slopes)])
+
+
+def _variables(*arguments: Any) -> tuple[list[Node], Callable[[Iterable[Any]], list[Any]]]:
+    """Those of the arguments that are Variables, and what takes theirs from things of which there is one for each."""
+    chosen = [isinstance(argument, Node) for argument in arguments]
+
+    def of_variables(each: Iterable[Any]) -> list[Any]:
+        return list(itertools.compress(each, chosen))
+
+    return of_variables(arguments), of_variables
