@@ -43,7 +43,7 @@ REGISTER_FILE = 65_536
 
 # Kernels of float32 that add up in float64, and all that they may do in it.
 SUMMING = ("sum ", "elementwise_loss_")
-SUM_INSTRUCTIONS = {"add", "sub", "cvt", "ld", "st", "mov", "setp", "selp"}
+SUM_INSTRUCTIONS = {"abs", "add", "sub", "cvt", "ld", "st", "mov", "setp", "selp"}
 
 # A thread a row; a warp; a block; several blocks: with rows that begin at a multiple of sixteen bytes, and with others.
 WIDTHS = [3, 16, 100, 101, 4096, 4097, 131_072, 131_073]
