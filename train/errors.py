@@ -25,3 +25,7 @@ class RunDirectoryError(SoftgradError):
 
 class DivergedError(SoftgradError):
     """The loss of a training run is no longer a number."""
+
+
+class NotFittedError(ValueError, AttributeError):
+    """A linear model was asked for what it has only after `fit`; the same bases as scikit-learn's."""

@@ -133,12 +133,13 @@ class Batch:
         self.labels = xp.empty(rows, np.int64)
         self.outputs = buffers(model.sizes[1:])
         self.preactivations = [*(buffers(hidden) if model.saves_preactivation else [None] * len(hidden)), None]
-        self.grads = buffers(hidden)
+        self.grads = buffers(model.sizes[1:])
+        self.targets = xp.empty_like(self.grads[-1])
 
     def first(self, rows: int) -> Batch:
         """The same buffers, cut to their first `rows` rows: what a last, smaller batch takes."""
         cut = object.__new__(Batch)
-        cut.inputs, cut.labels = self.inputs[:rows], self.labels[:rows]
+        cut.inputs, cut.labels, cut.targets = self.inputs[:rows], self.labels[:rows], self.targets[:rows]
         cut.outputs, cut.grads = [a[:rows] for a in self.outputs], [a[:rows] for a in self.grads]
         cut.preactivations = [None if a is None else a[:rows] for a in self.preactivations]
         return cut

@@ -1,0 +1,335 @@
+"""What the linear models share: checked arguments, gradient descent in batches of any size, labels of any kind."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from softgrad import ops
+from softgrad.ops.arguments import as_array, check_number, check_shape, compute_dtype, contiguous, float_array
+from softgrad.ops.backend import CPU, Backend, backend_of
+from softgrad.train.criteria import CRITERIA, LossWithGrad
+from softgrad.train.errors import DivergedError, NotFittedError
+
+
+@dataclass(kw_only=True, eq=False)
+class LinearModel:
+    """Scores x @ coef_.T + intercept_, by descent along the gradient of a loss: what the linear models have in common.
+
+    Parameters
+    ----------
+    lr : float
+        The learning rate, 0 or above.
+    epochs : int
+        How many passes over the samples there are at most.
+    batch_size : int or None
+        Samples an update: 1 learns on-line, None from all samples at once. The gradient is their mean.
+    shuffle : bool
+        Whether each epoch takes the samples in an order of its own.
+    seed : int
+        Of the orders: the same seed, the same bits.
+    tolerance : float or None
+        Stop after an epoch whose loss is not below the one before by more than this; None never does. An epoch in
+        which there was nothing to correct is always the last.
+    fit_intercept : bool
+        Whether to learn the intercept; if not, it stays where it begins, at 0 or `intercept_init`.
+
+    Attributes
+    ----------
+    coef_ : ndarray
+        The weights, shape (outputs, features), of x's dtype and on its device.
+    intercept_ : ndarray
+        Shape (outputs,).
+    n_features_in_ : int
+        Features of a sample.
+    n_iter_ : int
+        Epochs that were made.
+    loss_curve_ : list of float
+        The mean loss of each epoch, taken while it was learned from.
+
+    Notes
+    -----
+    Options are kept as they are given and checked by `fit`. Samples are an array (N, features) of NumPy or CuPy, or
+    what NumPy can make one; float32 stays float32, float16 is computed in float32, integers and booleans in float64.
+    """
+
+    lr: float = 0.01
+    epochs: int = 100
+    batch_size: int | None = 1
+    shuffle: bool = True
+    seed: int = 0
+    tolerance: float | None = None
+    fit_intercept: bool = True
+
+    def decision_function(self, x: Any, /) -> Any:
+        """The scores of each row of x: shape (N, outputs), or (N,) of a single output."""
+        scores = self._scores(x)
+        return scores[:, 0] if scores.shape[1] == 1 else scores
+
+    def _scores(self, x: Any) -> Any:
+        if not hasattr(self, "coef_"):
+            raise NotFittedError(f"this {type(self).__name__} has not learned anything yet; call fit first")
+        backend = backend_of(x=x, coef_=self.coef_)
+        w, b = self._weights(backend)
+        x = as_samples(backend, x, w.dtype)
+        if x.shape[1] != len(w):
+            raise ValueError(f"x must have {len(w)} features, as in fit; got shape {x.shape}")
+        return ops.linear(x, w, b)
+
+    def _weights(self, backend: Backend) -> tuple[Any, Any]:
+        """The weights, (features, outputs), and the intercept, (outputs,), as arrays of their own."""
+        xp = backend.xp
+        return xp.array(xp.atleast_2d(self.coef_).T, order="C"), xp.array(xp.atleast_1d(self.intercept_))
+
+    def _initial(self, backend: Backend, x: Any, outputs: int, coef: Any, intercept: Any) -> tuple[Any, Any]:
+        """Weights and intercept to begin with: zeros, or what the caller gave."""
+        w, b = backend.xp.zeros((x.shape[1], outputs), x.dtype), backend.xp.zeros(outputs, x.dtype)
+        for name, given, target in (("coef_init", coef, w.T), ("intercept_init", intercept, b)):
+            if given is not None:
+                values = float_array(backend, given, name)
+                if outputs == 1 and values.ndim < target.ndim:  # as scikit-learn takes and shows those of one output
+                    values = values[None]
+                check_shape(values, target.shape, name, f"for outputs and features ({outputs}, {x.shape[1]})")
+                target[...] = values
+        return w, b
+
+    def _check_options(self) -> None:
+        check_number(self.lr, "lr", minimum=0.0)
+        if self.tolerance is not None:
+            check_number(self.tolerance, "tolerance", minimum=0.0)
+        for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if name == "batch_size" and value is None:
+                continue
+            if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+                raise ValueError(f"{name} must be a whole number, {least} or above; got {value!r}")
+
+    def _descend(
+        self, loss_with_grad: LossWithGrad, x: Any, targets: Any, w: Any, b: Any, *, first: int, epochs: int
+    ) -> list[float]:
+        """Change w and b in so many epochs, the one of number `first` and those after it; the loss of each."""
+        losses: list[float] = []
+        for epoch in range(first, first + epochs):
+            loss, corrected = self._epoch(loss_with_grad, x, targets, w, b, epoch)
+            if not math.isfinite(loss):
+                raise DivergedError(
+                    f"learning diverged in epoch {epoch + 1}: the loss is {loss}; try a smaller lr than {self.lr:g}"
+                )
+            losses.append(loss)
+            slow = self.tolerance is not None and len(losses) > 1 and losses[-2] - losses[-1] <= self.tolerance
+            if slow or not corrected:
+                break
+        return losses
+
+    def _epoch(
+        self, loss_with_grad: LossWithGrad, x: Any, targets: Any, w: Any, b: Any, epoch: int
+    ) -> tuple[float, bool]:
+        """The mean loss of an epoch, and whether there was anything to correct."""
+        xp, rows, size = backend_of(x=x).xp, len(x), self.batch_size or len(x)
+        if self.shuffle and size < rows:
+            order = xp.asarray(np.random.default_rng((self.seed, epoch)).permutation(rows))
+            x, targets = x[order], targets[order]
+        # On a card these are arrays there, and no update waits for another.
+        loss_sum: Any = 0.0
+        corrected: Any = False
+        for start in range(0, rows, size):
+            batch = x[start : start + size]
+            scores = ops.linear(batch, w, b)
+            loss, grad = loss_with_grad(scores, targets[start : start + size], xp.empty_like(scores))
+            corrected = corrected | grad.any()
+            _, w_grad, b_grad = ops.linear_backward(grad, None, batch, w, input_grad=False)
+            ops.sgd_update(w, w_grad, lr=self.lr)
+            if self.fit_intercept:
+                ops.sgd_update(b, b_grad, lr=self.lr)
+            loss_sum = loss_sum + loss * np.float64(len(batch))
+        return float(loss_sum) / rows, bool(corrected)
+
+    def _keep(self, w: Any, b: Any, losses: list[float]) -> Self:
+        self.coef_, self.intercept_ = w.T, b
+        self.n_features_in_ = len(w)
+        self.loss_curve_, self.n_iter_ = losses, len(losses)
+        return self
+
+
+@dataclass(kw_only=True, eq=False)
+class LinearClassifier(LinearModel):
+    """A `LinearModel` of classes: the class of the largest score, or of the sign of a single one.
+
+    Attributes
+    ----------
+    classes_ : ndarray
+        The labels that `fit` met, sorted: the order of outputs, and of columns of probabilities.
+    """
+
+    criterion: ClassVar[str]
+
+    def fit(self, x: Any, y: Any, /, *, coef_init: Any = None, intercept_init: Any = None) -> Self:
+        """Learn from the samples x and their labels y, from zeros or what is given to begin with.
+
+        Parameters
+        ----------
+        x : array_like
+            Shape (N, features), finite.
+        y : array_like
+            Shape (N,): integers, booleans, strings or whole floats, of two kinds or more.
+        coef_init, intercept_init : array_like, optional
+            Of the shapes of `coef_` and `intercept_`.
+
+        Returns
+        -------
+        LinearClassifier
+            The model itself.
+
+        Raises
+        ------
+        TypeError
+            If x holds no real numbers, or labels cannot be sorted.
+        ValueError
+            If an option is out of range, shapes do not fit, x is not finite, or there is only one class.
+        DivergedError
+            If the loss is not finite after an epoch.
+        """
+        self._check_options()
+        backend = backend_of(x=x)
+        x = as_samples_to_learn(backend, x)
+        labels = _labels(y, len(x))
+        classes = _sorted(labels, "y")
+        w, b = self._initial(backend, x, self._outputs(classes), coef_init, intercept_init)
+        targets = self._targets(backend, labels, classes, x.dtype)
+        losses = self._descend(self._loss, x, targets, w, b, first=0, epochs=self.epochs)
+        self.classes_ = classes
+        return self._keep(w, b, losses)
+
+    def partial_fit(self, x: Any, y: Any, /, *, classes: Any = None) -> Self:
+        """Learn for one epoch more, from where the model stands; the first time `classes` must name all classes.
+
+        Arguments and errors are those of `fit`; a label outside the classes is a ValueError.
+        """
+        self._check_options()
+        if not hasattr(self, "coef_"):
+            if classes is None:
+                raise ValueError("classes must be given to the first partial_fit, which may not meet all; got None")
+            backend, known = backend_of(x=x), _sorted(_labels(classes, None, "classes"), "classes")
+            x = as_samples_to_learn(backend, x)
+            w, b = self._initial(backend, x, self._outputs(known), None, None)
+        else:
+            backend, known = backend_of(x=x, coef_=self.coef_), self.classes_
+            w, b = self._weights(backend)
+            x = as_samples_to_learn(backend, x, w.dtype)
+            check_shape(x, (len(x), len(w)), "x", "with the features of before")
+        targets = self._targets(backend, _labels(y, len(x)), known, x.dtype)
+        losses = list(getattr(self, "loss_curve_", []))
+        losses += self._descend(self._loss, x, targets, w, b, first=len(losses), epochs=1)
+        self.classes_ = known
+        return self._keep(w, b, losses)
+
+    def predict(self, x: Any, /) -> Any:
+        """The class of each row of x, shape (N,): where x lives, but for labels that only NumPy has."""
+        scores = self._scores(x)
+        chosen = scores[:, 0] >= 0 if scores.shape[1] == 1 else scores.argmax(axis=1)
+        labels = self.classes_[_on_host(chosen).astype(np.intp)]
+        return backend_of(scores=scores).xp.asarray(labels) if labels.dtype.kind in "iufb" else labels
+
+    def score(self, x: Any, y: Any, /) -> float:
+        """The fraction of samples that are given their label.
+
+        Raises
+        ------
+        ValueError
+            If a label is none of the classes: such a sample could not be right.
+        """
+        predicted = _on_host(self.predict(x))
+        labels = _labels(y, len(predicted))
+        _indices(labels, self.classes_)
+        return float(np.mean(predicted == labels)) if len(labels) else 0.0
+
+    @property
+    def _loss(self) -> LossWithGrad:
+        return CRITERIA[self.criterion].loss_with_grad
+
+    def _outputs(self, classes: np.ndarray) -> int:
+        """One score tells two classes apart; more are each told from all the others."""
+        return 1 if len(classes) == 2 else len(classes)
+
+    def _targets(self, backend: Backend, labels: np.ndarray, classes: np.ndarray, dtype: Any) -> Any:
+        """What the loss compares the scores with; for a single score that of the second class."""
+        indices = backend.xp.asarray(_indices(labels, classes))
+        targets = CRITERIA[self.criterion].targets(indices, len(classes), dtype)
+        if targets.ndim == 2 and self._outputs(classes) == 1:
+            return contiguous(backend, targets[:, 1:], dtype)
+        return targets
+
+
+def as_samples(backend: Backend, x: Any, dtype: Any = None) -> Any:
+    """x as a clean matrix of that dtype, else of what its own is computed in."""
+    x = float_array(backend, x, "x")
+    if x.ndim != 2:
+        raise ValueError(f"x must have shape (samples, features); got shape {x.shape}; a single sample is x[None, :]")
+    return contiguous(backend, x, dtype or compute_dtype(x.dtype))
+
+
+def as_samples_to_learn(backend: Backend, x: Any, dtype: Any = None) -> Any:
+    """The same, of one finite sample or more."""
+    x = as_samples(backend, x, dtype)
+    if len(x) == 0:
+        raise ValueError(f"x must have at least one sample to learn from; got shape {x.shape}")
+    check_finite(backend, x, "x")
+    return x
+
+
+def check_finite(backend: Backend, array: Any, name: str) -> None:
+    """Raise ValueError unless all numbers are finite, naming the first that is not."""
+    wrong = ~backend.xp.isfinite(array).reshape(-1)
+    if wrong.any():
+        position = int(wrong.argmax())
+        index = tuple(map(int, np.unravel_index(position, array.shape)))
+        raise ValueError(f"{name} must hold finite numbers; found {float(array[index])} at index {index}")
+
+
+def _on_host(array: Any) -> np.ndarray:
+    """A NumPy array of what may be a list, or on a card."""
+    backend = backend_of(array=array)
+    array = as_array(backend, array, "y")
+    return np.asarray(array if backend is CPU else array.get())
+
+
+def _labels(y: Any, rows: int | None, name: str = "y") -> np.ndarray:
+    """Labels as a NumPy array, one for each row where their number is known."""
+    labels = _on_host(y)
+    if labels.ndim != 1 or rows not in (None, len(labels)):
+        expected = "(N,)" if rows is None else f"({rows},), a label for each row of x"
+        raise ValueError(f"{name} must have shape {expected}; got shape {labels.shape}")
+    if labels.dtype.kind == "f":
+        wrong = np.flatnonzero(labels != np.floor(labels))  # NaN too
+        if wrong.size:
+            raise ValueError(
+                f"{name} must hold labels; found {labels[wrong[0]]} at row {wrong[0]}; "
+                "for numbers there is LinearRegression"
+            )
+    elif labels.dtype.kind not in "iubUSO":
+        raise TypeError(f"{name} must hold labels: numbers, booleans or strings; got {labels.dtype}")
+    return labels
+
+
+def _sorted(labels: np.ndarray, name: str) -> np.ndarray:
+    """The classes among the labels."""
+    try:
+        classes = np.unique(labels)
+    except TypeError as error:
+        raise TypeError(f"{name} must hold labels of one kind, which can be sorted; {error}") from error
+    if len(classes) < 2:
+        raise ValueError(f"{name} must hold labels of at least two classes; got {classes.tolist()}")
+    return classes
+
+
+def _indices(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """The place of each label among the classes."""
+    places = {label: place for place, label in enumerate(classes.tolist())}
+    for row, label in enumerate(labels.tolist()):
+        if label not in places:
+            raise ValueError(f"y must hold labels of the classes {classes.tolist()}; found {label!r} at row {row}")
+    return np.array([places[label] for label in labels.tolist()], np.int64)
