@@ -102,10 +102,16 @@ def main(debug: bool) -> None:
 )
 @data_dir_option
 @option("--backend", type=LazyChoice("BACKENDS"), default="auto", help="Where to compute.")
-@option("--hidden", type=HiddenSizes(), default="256,128", help="Sizes of the hidden layers.")
+@option("--model", type=LazyChoice("MODELS"), default="mlp", help="A multi-layer perceptron, or a linear model.")
+@option(
+    "--hidden",
+    type=HiddenSizes(),
+    default=None,
+    help="Sizes of the hidden layers of an mlp.  [default: 256,128]",
+)
 @option("--activation", type=LazyChoice("TRAINABLE_ACTIVATIONS"), default="relu", help="Of the hidden layers.")
 @option("--optimizer", type=LazyChoice("OPTIMIZERS"), default="nesterov", help="How weights are updated.")
-@setting_option("--lr", type=float, help="Largest learning rate of the schedule.")
+@setting_option("--lr", type=float, help="Largest learning rate of the schedule; adaline's default is at most 0.002.")
 @setting_option("--momentum", type=float, help="How much of the velocity is kept at a step.")
 @setting_option("--beta1", type=float, help="How much of the mean of gradients is kept at a step.")
 @setting_option("--beta2", type=float, help="How much of the mean of their squares is kept at a step.")
@@ -133,12 +139,12 @@ def train(
     quiet: bool,
     **settings: Any,
 ) -> None:
-    """Train a multi-layer perceptron and write its weights and metrics to a run directory.
+    """Train a multi-layer perceptron, or a linear model, and write its weights and metrics to a run directory.
 
     \b
     softgrad train                                 everything at its default
     softgrad train --dataset mnist --epochs 5      insist on MNIST
-    softgrad train --hidden none                   softmax regression
+    softgrad train --model softmax                 softmax regression
     softgrad train --optimizer adamw --schedule one-cycle --lr 0.003
     softgrad train --resume runs/20260101-120000-mnist
 
@@ -214,7 +220,7 @@ def evaluate(model: Path, dataset: str | None, data_dir: Path | None, split: str
     checkpoint.check_fits(data)
     images, labels = (data.test_images, data.test_labels) if split == "test" else (data.train_images, data.train_labels)
     network = checkpoint.model(get_backend(backend))
-    evaluation = Evaluator(network, images, labels, checkpoint.inputs).run()
+    evaluation = Evaluator(network, images, labels, checkpoint.inputs, checkpoint.config.criterion).run()
     print_evaluation(evaluation, data, split, as_json=as_json)
 
 
@@ -248,7 +254,8 @@ def predict(
     shape, max_value = checkpoint.image_shape, checkpoint.max_value
     pixels = np.stack([read_image(path, shape, max_value, invert=invert) for path in images])
     network = checkpoint.model(get_backend(backend))
-    probabilities = class_probabilities(network, pixels, checkpoint.inputs, temperature)
+    criterion = checkpoint.config.criterion
+    probabilities = class_probabilities(network, pixels, checkpoint.inputs, temperature, criterion)
     print_predictions(images, probabilities, checkpoint.class_names, top, as_json=as_json)
 
 

@@ -58,9 +58,13 @@ def test_the_best_checkpoint_is_of_the_best_epoch(finished):
 
 # Within the first epoch, at its end, within the last; digits has 12 batches an epoch.
 @pytest.mark.parametrize("batches", [1, 5, 12, 30])
-@pytest.mark.parametrize("optimizer", ["sgd", "nesterov"])
-def test_an_interrupted_and_resumed_run_ends_bit_for_bit_as_one_never_interrupted(tmp_path, batches, optimizer):
-    config = replace(CONFIG, optimizer=optimizer)
+@pytest.mark.parametrize(
+    "changes",
+    [{"optimizer": "sgd"}, {"optimizer": "nesterov"}, {"model": "perceptron", "hidden": ()}],
+    ids=lambda changes: " ".join(str(value) for value in changes.values()),
+)
+def test_an_interrupted_and_resumed_run_ends_bit_for_bit_as_one_never_interrupted(tmp_path, batches, changes):
+    config = replace(CONFIG, **changes)
     whole = Run.start(config, tmp_path / "whole")
     list(whole.epochs())
 

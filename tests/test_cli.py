@@ -147,6 +147,8 @@ def test_the_seed_decides_the_weights(tmp_path):
         (("--activation", "rleu"), 2, "'--activation': must be one of identity, sigmoid"),
         (("--activation", "heaviside"), 2, "'--activation': must be one of identity, sigmoid"),
         (("--backend", "tpu"), 2, "'--backend': must be one of auto, cpu, gpu; got 'tpu'"),
+        (("--model", "svm"), 2, "'--model': must be one of perceptron, adaline, logistic, softmax, mlp; got 'svm'"),
+        (("--model", "adaline", "--hidden", "8"), 2, "--hidden must be none for the model adaline, which is linear"),
         (("--hidden", "0"), 2, "'--hidden': must be positive whole numbers, such as 256,128, or none; got '0'"),
         (("--hidden", "12,x"), 2, "'--hidden': must be positive whole numbers"),
         (("--hidden", ""), 2, "'--hidden': must be positive whole numbers"),
@@ -274,6 +276,21 @@ def test_predict_names_the_digit_with_probabilities(run_dir, digit_image):
     assert sum(probabilities) == pytest.approx(1, abs=1e-6)
     assert probabilities == sorted(probabilities, reverse=True)
     assert invoke("predict", run_dir, digit_image).output.startswith(f"{digit_image}: 0 ")
+
+
+@pytest.mark.parametrize("model", ["perceptron", "adaline", "logistic", "softmax"])
+def test_a_linear_model_is_trained_evaluated_and_used_as_a_network_is(model, tmp_path, digit_image):
+    path = tmp_path / "run"
+    result = invoke("train", "--model", model, "--dataset", "digits", "--epochs", 5, "--run-dir", path)
+    assert result.exit_code == 0
+    assert f"64-10 {model}, 650 parameters" in result.output
+    record = json.loads((path / "metrics.jsonl").read_text().splitlines()[-1])
+    report = json.loads(invoke("evaluate", path, "--json").output)
+    assert report["accuracy"] == record["test_accuracy"] > 0.85
+    assert report["loss"] == record["test_loss"]
+    classes = json.loads(invoke("predict", path, digit_image, "--json", "--top", 10).output)["classes"]
+    assert classes[0]["class"] == "0"
+    assert sum(row["probability"] for row in classes) == pytest.approx(1, abs=1e-6)
 
 
 def test_predict_temperature_sharpens_and_flattens(run_dir, digit_image):

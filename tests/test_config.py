@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from softgrad.train import TrainConfig
-from softgrad.train.config import OPTIMIZERS, SCHEDULES, defaults_of
+from softgrad.train.config import MODELS, OPTIMIZERS, SCHEDULES, defaults_of
 from softgrad.train.standardise import CHUNK, Standardisation
 
 
@@ -20,6 +20,7 @@ from softgrad.train.standardise import CHUNK, Standardisation
         ("hidden", (2.5,), "hidden must be positive whole numbers"),
         ("hidden", (True,), "hidden must be positive whole numbers"),
         ("hidden", "256", "hidden must be positive whole numbers"),
+        ("model", "svm", "model must be one of perceptron, adaline, logistic, softmax, mlp; got 'svm'"),
         ("activation", "rleu", "activation must be one of identity, sigmoid, tanh, relu"),
         ("activation", "heaviside", "activation must be one of"),
         (
@@ -52,6 +53,22 @@ from softgrad.train.standardise import CHUNK, Standardisation
 def test_a_setting_outside_its_range_is_named(setting, value, words):
     with pytest.raises(ValueError, match=words):
         TrainConfig(**{setting: value})
+
+
+@pytest.mark.parametrize("model", [model for model in MODELS if model != "mlp"])
+def test_a_linear_model_has_no_hidden_layers(model):
+    assert TrainConfig(model=model).hidden == TrainConfig(model=model, hidden=()).hidden == ()
+    with pytest.raises(ValueError, match=rf"hidden must be none for the model {model}, which is linear; got \(16,\)"):
+        TrainConfig(model=model, hidden=(16,))
+
+
+def test_what_is_not_given_is_the_models_own():
+    assert TrainConfig().hidden == (256, 128)
+    assert TrainConfig(hidden=()).hidden == ()
+    assert TrainConfig(model="logistic").resolved().lr == TrainConfig().resolved().lr == 0.05
+    for optimizer, lr in (("nesterov", 0.002), ("rmsprop", 0.001)):
+        assert TrainConfig(model="adaline", optimizer=optimizer).resolved().lr == lr
+    assert TrainConfig(model="adaline", lr=0.5).resolved().lr == 0.5
 
 
 def test_json_round_trip_keeps_every_setting():

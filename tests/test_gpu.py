@@ -5,6 +5,8 @@ The other tests run over it, too, by their `backend` fixture, where there is a c
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numba.core import config
@@ -14,6 +16,7 @@ from softgrad import ops
 from softgrad.ops.backend import get_backend
 from softgrad.ops.gpu import BackendUnavailableError
 from softgrad.train import TrainConfig, Trainer
+from softgrad.train.config import MODELS
 from softgrad.train.datasets import Dataset
 
 try:
@@ -114,14 +117,18 @@ def test_results_live_where_the_arguments_do() -> None:
         assert type(result) is GPU.xp.ndarray
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_training_takes_the_same_path_as_on_the_cpu(optimizer: str) -> None:
+SYSTEMS = (
+    *({"optimizer": name, "hidden": (5,)} for name in OPTIMIZERS),
+    *({"model": name} for name in MODELS if name != "mlp"),
+)
+
+
+@pytest.mark.parametrize("settings", SYSTEMS, ids=lambda settings: next(iter(settings.values())))
+def test_training_takes_the_same_path_as_on_the_cpu(settings: dict[str, Any]) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (40, 6), np.uint8)
     labels = (pixels[:, 0] // 86).astype(np.int64)
     data = Dataset("tiny", pixels[:24], labels[:24], pixels[24:], labels[24:], (2, 3), 255, 3, ("a", "b", "c"), "here")
-    config = TrainConfig(
-        dataset="digits", hidden=(5,), activation="gelu", optimizer=optimizer, epochs=2, batch_size=10, lr=0.1
-    )
+    config = TrainConfig(dataset="digits", activation="gelu", epochs=2, batch_size=10, lr=0.1, **settings)
     ours, theirs = (list(Trainer(config, data, backend).fit()) for backend in (GPU.backend, get_backend("cpu")))
     for mine, other in zip(ours, theirs, strict=True):
         assert mine.train_loss == pytest.approx(other.train_loss, rel=1e-5)
@@ -129,13 +136,12 @@ def test_training_takes_the_same_path_as_on_the_cpu(optimizer: str) -> None:
         assert (mine.train_accuracy, mine.test_accuracy) == (other.train_accuracy, other.test_accuracy)
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_no_step_waits_for_the_card(optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("settings", SYSTEMS, ids=lambda settings: next(iter(settings.values())))
+def test_no_step_waits_for_the_card(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = np.random.default_rng(2).integers(0, 256, (20, 6), np.uint8)
     labels = (pixels[:, 0] // 86).astype(np.int64)
     data = Dataset("tiny", pixels, labels, pixels, labels, (2, 3), 255, 3, ("a", "b", "c"), "here")
-    settings = TrainConfig(dataset="digits", hidden=(5,), optimizer=optimizer, batch_size=8, warmup_steps=1)
-    trainer = Trainer(settings, data, GPU.backend)
+    trainer = Trainer(TrainConfig(dataset="digits", batch_size=8, warmup_steps=1, **settings), data, GPU.backend)
     order = trainer._shuffled(0)
     with monkeypatch.context() as patch:
         if config.ENABLE_CUDASIM:  # CuPy's own arrays cannot be patched

@@ -12,7 +12,7 @@ from numba.core import config
 
 from softgrad import ops
 from softgrad.train import MLP, TrainConfig, Trainer, load_dataset
-from softgrad.train.config import OPTIMIZERS, SCHEDULES, TRAINABLE_ACTIVATIONS
+from softgrad.train.config import MODELS, OPTIMIZERS, SCHEDULES, TRAINABLE_ACTIVATIONS
 from softgrad.train.errors import DivergedError
 from softgrad.train.model import Batch
 from softgrad.train.optimizers import Optimizer
@@ -94,6 +94,26 @@ def test_without_hidden_layers_it_is_softmax_regression_and_learns_too(backend):
     assert records[-1].test_accuracy >= 0.93
 
 
+@pytest.mark.parametrize(
+    ("model", "accuracy"), [("perceptron", 0.92), ("adaline", 0.90), ("logistic", 0.93), ("softmax", 0.93)]
+)
+def test_every_linear_model_learns_the_digits_at_its_defaults(model, accuracy, backend):
+    trainer, records = trained(TrainConfig(dataset="digits", model=model, epochs=8), backend)
+    assert trainer.model.sizes == (64, 10)
+    assert records[-1].test_accuracy >= accuracy
+    assert records[-1].train_loss < 0.5 * records[0].train_loss
+
+
+def test_softmax_regression_is_a_network_without_hidden_layers_that_begins_at_zeros(backend):
+    network, regression = (
+        Trainer(replace(SMALL, hidden=(), model=model), DIGITS, backend) for model in ("mlp", "softmax")
+    )
+    assert as_numpy(network.model.params).any()
+    assert not as_numpy(regression.model.params).any()
+    network.model.params[...] = 0
+    assert [r.test_loss for r in network.fit()] == [r.test_loss for r in regression.fit()]
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_optimizer_learns_in_every_dtype(optimizer, dtype, backend):
@@ -173,12 +193,16 @@ def test_the_record_says_what_the_epoch_was(backend):
     assert 0 <= first.test_accuracy <= 1
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_step_allocates_no_arrays(optimizer, backend):
+@pytest.mark.parametrize(
+    "changes",
+    [*({"optimizer": name} for name in OPTIMIZERS), *({"model": name, "hidden": ()} for name in MODELS[:-1])],
+    ids=lambda changes: next(iter(changes.values())),
+)
+def test_a_step_allocates_no_arrays(changes, backend):
     if backend.name != "cpu":
         pytest.skip("tracemalloc sees NumPy's memory only")
-    config = replace(SMALL, hidden=(256, 128), activation="silu", batch_size=1024, optimizer=optimizer)
-    trainer = Trainer(config, DIGITS, backend)
+    settings = {"hidden": (256, 128), "activation": "silu", "batch_size": 1024, **changes}
+    trainer = Trainer(replace(SMALL, **settings), DIGITS, backend)
     order = trainer._shuffled(0)
     trainer._train_batch(order)
     gc.collect()

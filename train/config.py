@@ -11,10 +11,14 @@ from softgrad.ops import ACTIVATIONS
 from softgrad.train import schedules
 from softgrad.train.optimizers import METHODS
 
+MODELS = ("perceptron", "adaline", "logistic", "softmax", "mlp")
 OPTIMIZERS = tuple(METHODS)
 SCHEDULES = tuple(schedules.SCHEDULES)
 BACKENDS = ("auto", "cpu", "gpu")
 DTYPES = ("float32", "float64")
+HIDDEN = (256, 128)
+# The gradient of a square grows with it: above 2 / (the largest eigenvalue of the inputs' mean x x^T) descent diverges.
+ADALINE_LR = 0.002
 TRAINABLE_ACTIVATIONS = tuple(name for name, row in ACTIVATIONS.items() if row.backward is not None)
 
 # The settings that each optimizer and each schedule has, with their defaults.
@@ -36,7 +40,7 @@ RANGES: Mapping[str, tuple[str, Callable[[float], bool]]] = {
 }
 
 # What configurations of earlier versions lack. They had a momentum whether the optimizer took it or not.
-ADDED = {"beta1": None, "beta2": None, "warmup_steps": 0, "decay": None, "decay_steps": None}
+ADDED = {"model": "mlp", "beta1": None, "beta2": None, "warmup_steps": 0, "decay": None, "decay_steps": None}
 
 
 @dataclass(frozen=True)
@@ -50,14 +54,17 @@ class TrainConfig:
     ----------
     dataset
         The name of a data set (`train.datasets.DATASETS`), or "auto".
+    model
+        "mlp", or a linear model: "perceptron", "adaline", "logistic" (each class told from all others) or "softmax".
     hidden
-        Sizes of the hidden layers; empty for softmax regression.
+        Sizes of the hidden layers of an "mlp", by default (256, 128); empty for softmax regression. The linear
+        models have none.
     activation
         Of the hidden layers; one of `ops.ACTIVATIONS` that has a backward.
     optimizer
         One of `optimizers.METHODS`.
     lr
-        The largest learning rate of the schedule.
+        The largest learning rate of the schedule; the default of an "adaline" is 0.002 at most.
     momentum
         For "momentum" and "nesterov", in [0, 1).
     beta1, beta2
@@ -86,7 +93,8 @@ class TrainConfig:
     """
 
     dataset: str = "auto"
-    hidden: tuple[int, ...] = (256, 128)
+    model: str = "mlp"
+    hidden: tuple[int, ...] = None  # type: ignore[assignment]  # the model's, when the config is made
     activation: str = "relu"
     optimizer: str = "nesterov"
     lr: float | None = None
@@ -107,8 +115,14 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if not isinstance(self.dataset, str):
             raise ValueError(f"dataset must be a name; got {self.dataset!r}")
-        _check_hidden(self.hidden)
-        object.__setattr__(self, "hidden", tuple(self.hidden))
+        check_choice("model", self.model, MODELS)
+        hidden: Any = self.hidden
+        if hidden is None:
+            hidden = HIDDEN if self.model == "mlp" else ()
+        _check_hidden(hidden)
+        object.__setattr__(self, "hidden", tuple(hidden))
+        if hidden and self.model != "mlp":
+            raise ValueError(f"hidden must be none for the model {self.model}, which is linear; got {self.hidden}")
         check_choice("activation", self.activation, TRAINABLE_ACTIVATIONS)
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
         check_choice("schedule", self.schedule, SCHEDULES)
@@ -150,8 +164,15 @@ class TrainConfig:
         return replace(self, **self.update_settings(), **self.schedule_settings())
 
     def _settings(self, kind: str) -> dict[str, Any]:
-        defaults = SETTINGS[kind][getattr(self, kind)]
+        defaults = dict(SETTINGS[kind][getattr(self, kind)])
+        if self.model == "adaline" and "lr" in defaults:
+            defaults["lr"] = min(defaults["lr"], ADALINE_LR)
         return {**defaults, **{name: getattr(self, name) for name in defaults if getattr(self, name) is not None}}
+
+    @property
+    def criterion(self) -> str:
+        """The name of what the model learns from, in `train.criteria.CRITERIA`."""
+        return "softmax" if self.model == "mlp" else self.model
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON's types."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from softgrad import ops
+from softgrad.train.criteria import CRITERIA
 from softgrad.train.model import MLP, Batch
 from softgrad.train.standardise import Standardisation
 
@@ -32,7 +33,7 @@ class Evaluation:
     Attributes
     ----------
     loss
-        The mean cross-entropy in nats.
+        The mean of what the model learned from: of a network the cross-entropy in nats.
     accuracy
         The fraction classified rightly.
     confusion
@@ -58,9 +59,11 @@ class Evaluation:
 class Evaluator:
     """Runs a model over a fixed set of images; the buffers and the data are set up once."""
 
-    def __init__(self, model: MLP, images: np.ndarray, labels: np.ndarray, inputs: Standardisation) -> None:
+    def __init__(
+        self, model: MLP, images: np.ndarray, labels: np.ndarray, inputs: Standardisation, criterion: str = "softmax"
+    ) -> None:
         xp = model.backend.xp
-        self._model, self._inputs = model, inputs
+        self._model, self._inputs, self._criterion = model, inputs, CRITERIA[criterion]
         self._images, self._labels = xp.asarray(images), xp.asarray(labels)
         self._order = xp.arange(len(images))
         self._batch = Batch(model, max(1, min(EVALUATION_ROWS, len(images))))
@@ -76,22 +79,24 @@ class Evaluator:
             batch = self._batch.first(len(chosen))
             ops.gather_scale(self._images, chosen, scale=self._inputs.scale, shift=self._inputs.shift, out=batch.inputs)
             logits = self._model.forward(batch)
-            loss_sum += float(ops.softmax_cross_entropy(logits, labels, reduction="sum"))
             correct += int(ops.count_correct(logits, labels))
+            targets = self._criterion.targets(labels, classes, logits.dtype)
+            loss, _ = self._criterion.loss_with_grad(logits, targets, batch.grads[-1])
+            loss_sum += float(loss) * len(chosen)
             _count_pairs(confusion, labels, logits.argmax(axis=1))
         rows = max(len(self._order), 1)
         return Evaluation(loss_sum / rows, correct / rows, confusion)
 
 
 def class_probabilities(
-    model: MLP, images: np.ndarray, inputs: Standardisation, temperature: float = 1.0
+    model: MLP, images: np.ndarray, inputs: Standardisation, temperature: float = 1.0, criterion: str = "softmax"
 ) -> np.ndarray:
     """The probability of each class for each image, shape (images, classes)."""
     xp = model.backend.xp
     batch = Batch(model, len(images))
     order = xp.arange(len(images))
     ops.gather_scale(xp.asarray(images), order, scale=inputs.scale, shift=inputs.shift, out=batch.inputs)
-    probabilities: np.ndarray = to_numpy(ops.softmax(model.forward(batch), temperature=temperature))
+    probabilities: np.ndarray = to_numpy(CRITERIA[criterion].probabilities(model.forward(batch), temperature))
     return probabilities
 
 

@@ -14,6 +14,7 @@ from softgrad import ops
 from softgrad.ops.backend import CPU, Backend
 from softgrad.ops.label_checks import check_labels
 from softgrad.train.config import TrainConfig
+from softgrad.train.criteria import CRITERIA
 from softgrad.train.datasets import Dataset
 from softgrad.train.errors import DivergedError
 from softgrad.train.evaluation import Evaluator
@@ -117,7 +118,9 @@ class Trainer:
         # Mode "clip" writes straight to `out`, where NumPy's default would go through a buffer; CuPy knows no modes.
         self._take = {"mode": "clip"} if xp is np else {}
         self._images, self._labels = xp.asarray(dataset.train_images), xp.asarray(dataset.train_labels)
-        self._evaluator = Evaluator(self.model, dataset.test_images, dataset.test_labels, self.inputs)
+        self._criterion = CRITERIA[config.criterion]
+        self._targets = self._criterion.targets(self._labels, dataset.classes, self.model.dtype)
+        self._evaluator = Evaluator(self.model, dataset.test_images, dataset.test_labels, self.inputs, config.criterion)
         self._batch = Batch(self.model, config.batch_size)
         self._last_batch = self._batch.first(rows - (self.batches - 1) * config.batch_size)
 
@@ -185,10 +188,12 @@ class Trainer:
         # Nothing is validated here: the labels have been, and for an answer of a card one would have to wait.
         scale, shift = self.inputs.scale, self.inputs.shift
         ops.gather_scale(self._images, chosen, scale=scale, shift=shift, validate=False, out=batch.inputs)
-        self._labels.take(chosen, out=batch.labels, **self._take)
+        labels = targets = self._labels.take(chosen, out=batch.labels, **self._take)
+        if self._targets is not self._labels:
+            targets = self._targets.take(chosen, axis=0, out=batch.targets, **self._take)
         logits = model.forward(batch)
-        correct = ops.count_correct(logits, batch.labels, validate=False)
-        loss, grad = ops.softmax_cross_entropy_with_grad(logits, batch.labels, validate=False, out=logits)
+        correct = ops.count_correct(logits, labels, validate=False)
+        loss, grad = self._criterion.loss_with_grad(logits, targets, batch.grads[-1])
         model.backward(batch, grad)
         self.optimizer.step(self._learning_rate(self.step), self.step)
 

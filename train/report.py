@@ -118,12 +118,13 @@ class ScreenReporter(QuietReporter):
         dataset, model = trainer.dataset, trainer.model
         weights = sum(math.prod(view.shape) for _, view in model.named(model.params))
         layers = "-".join(map(str, model.sizes))
+        kind = config.activation if config.model == "mlp" else config.model
         self._say(
             f"[bold]{dataset.name}[/]: {len(dataset.train_images):,} training and {len(dataset.test_images):,} test "
             f"images of {dataset.image_shape[0]}x{dataset.image_shape[1]} ({escape(dataset.source)})"
         )
         self._say(
-            f"[bold]{layers}[/] {config.activation}, {weights:,} parameters, {config.dtype} on the "
+            f"[bold]{layers}[/] {kind}, {weights:,} parameters, {config.dtype} on the "
             f"{model.backend.name}; {config.optimizer}, lr {run.trainer.lr:g} {config.schedule}, batches of "
             f"{config.batch_size}"
         )
