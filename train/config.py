@@ -56,6 +56,7 @@ class TrainConfig:
         The name of a data set (`train.datasets.DATASETS`), or "auto".
     model
         "mlp", or a linear model: "perceptron", "adaline", "logistic" (each class told from all others) or "softmax".
+        Those begin at zeros, so that the seed decides their shuffles alone.
     hidden
         Sizes of the hidden layers of an "mlp", by default (256, 128); empty for softmax regression. The linear
         models have none.

@@ -108,7 +108,8 @@ class Trainer:
         self.inputs = Standardisation.of(dataset.train_images)
         sizes = (dataset.train_images.shape[1], *config.hidden, dataset.classes)
         self.model = MLP(sizes, config.activation, config.dtype, backend)
-        self.model.initialise(config.seed)
+        if config.model == "mlp":  # the linear models, whose losses are convex, begin at zeros
+            self.model.initialise(config.seed)
         numbers = config.update_settings()
         self.lr = numbers.pop("lr")
         self.optimizer = Optimizer(self.model, config.optimizer, numbers)
