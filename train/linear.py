@@ -105,7 +105,7 @@ class LinearModel:
             value = getattr(self, name)
             if name == "batch_size" and value is None:
                 continue
-            if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
                 raise ValueError(f"{name} must be a whole number, {least} or above; got {value!r}")
 
     def _descend(
