@@ -8,7 +8,7 @@ COMPILER := $(VENV)/.compiler
 PEERS := $(VENV)/.peers
 GPU_PYTHON ?= $(BIN)/python
 
-.PHONY: help train test test-simd test-peers test-gpu-simulated test-gpu-compiled gpu-check lint types stubs docs format wheel bench bench-train coefficients ulp digits clean
+.PHONY: help train test test-simd test-peers test-gpu-simulated test-gpu-compiled gpu-check lint types stubs docs format wheel bench bench-train examples coefficients ulp digits clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 20
@@ -86,6 +86,11 @@ bench: $(INSTALLED)  ## Every operation beside torch, jax, scipy and numpy: thos
 
 bench-train: $(INSTALLED)  ## An epoch of training beside PyTorch, of MNIST where SOFTGRAD_DATA has it.
 	$(BIN)/softgrad bench train
+
+examples: $(INSTALLED)  ## Run every example: numbers on the screen, pictures in build/examples.
+	for example in $$(grep -l __main__ examples/*.py); do \
+		echo "== $$example"; $(BIN)/python $$example || exit 1; \
+	done
 
 coefficients: $(INSTALLED)  ## Check the coefficients of kernels/cpu/vecmath.py against their fits.
 	$(BIN)/python tools/fit_polynomials.py --check

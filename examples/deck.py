@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +34,3 @@ def text(value: Any) -> str:
     if isinstance(value, np.ndarray | list | tuple):
         return " ".join(text(item) for item in value)
     return str(value) if isinstance(value, int | np.integer) else f"{value:.8g}"
-
-
-def lines(rows: Iterable[str]) -> None:
-    """Print lines, and an empty one."""
-    for row in rows:
-        click.echo(row)
-    click.echo()

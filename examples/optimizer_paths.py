@@ -77,10 +77,11 @@ def main(output: Path) -> None:
             axes.plot(1, 1, "k*", markersize=12)
             axes.set(xlim=(-1.7, 1.7), ylim=(-0.6, 2.4), title=name, xticks=[-1, 0, 1], yticks=[0, 1, 2])
             axes.grid(visible=False)
+            axes.set(xlabel="x" if letter in "DEF" else "", ylabel="y" if letter in "AD" else "")
             loss.semilogy(f(path), color=COLOURS[i], marker=MARKERS[i], markevery=(7 * i, 50), label=name)
         loss.axhline(GOAL, color="black", linewidth=0.8, linestyle=":")
-        loss.set(xlim=(0, STEPS), ylim=(1e-8, 20), xlabel="step", ylabel="f(x, y)", title="loss")
-        loss.legend(loc="lower left")
+        loss.set(xlim=(0, STEPS), ylim=(1e-8, 50), xlabel="step", ylabel="f(x, y)", title="loss")
+        loss.legend(loc="lower right")
         title = "Six optimizers in one bent valley, from the cross to the star; a marker every 20 steps"
         figure.suptitle(title, fontsize=10)
 

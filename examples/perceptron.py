@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 import numpy as np
-from deck import compare, lines, output_option, text
+from deck import compare, output_option
 from pictures import picture, plane, scatter_classes
 
 from softgrad import ops
@@ -44,14 +44,13 @@ def xor_network(points: np.ndarray) -> np.ndarray:
 @output_option
 def main(output: Path) -> None:
     learned = {gate: learn(labels) for gate, labels in GATES.items()}
-    rows = []
-    for gate, (w, b, epoch) in learned.items():
-        end = f"in {epoch} epochs" if epoch else "not in 1000 epochs"
-        rows.append((f"{gate}: weights, bias", "-", f"{text(w.ravel())}, {text(b)} {end}"))
-    compare(*rows, ("XOR by the network", "0 1 1 0", xor_network(INPUTS)))
-    if learned["XOR"][2] is None:
-        lines(["XOR: every epoch has mistakes, for no line has (0, 1) and (1, 0) on one side alone."])
-
+    compare(
+        *(
+            (f"{gate}: weights, bias, epochs", "-", [*w.ravel(), *b, epoch or "never"])
+            for gate, (w, b, epoch) in learned.items()
+        ),
+        ("XOR by the network", "0 1 1 0", xor_network(INPUTS)),
+    )
     x, y, points = plane(-0.5, 1.5, 400)
     regions = {
         f"{gate}: {'found in ' + str(epoch) + ' epochs' if epoch else 'never found (1,000 epochs)'}": (
