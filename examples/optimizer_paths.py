@@ -13,6 +13,7 @@ from deck import compare, output_option
 from pictures import COLOURS, MARKERS, picture
 
 from softgrad import ops
+from softgrad.ops import autodiff
 
 START = np.array([-1.3, 1.5])
 STEPS = 400
@@ -21,13 +22,10 @@ GOAL = 1e-3
 
 def f(points: np.ndarray) -> np.ndarray:
     x, y = points[..., 0], points[..., 1]
-    return (1 - x) ** 2 + 10 * (y - x * x) ** 2
+    return (1 - x) ** 2 + 10 * (y - x**2) ** 2
 
 
-def gradient(theta: np.ndarray) -> np.ndarray:
-    x, y = theta
-    bend = 20 * (y - x * x)
-    return np.array([-2 * (1 - x) - 2 * x * bend, bend])
+gradient = autodiff.grad(f)
 
 
 def updates() -> dict[str, Callable[[np.ndarray, np.ndarray, int], None]]:
