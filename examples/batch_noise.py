@@ -41,7 +41,9 @@ def noise_of_gradients(data: Dataset, draws: int) -> list[float]:
 
 def losses_by_batch(data: Dataset, size: int, epochs: int) -> np.ndarray:
     """The images seen and the mean loss of each batch as it is learned from, by plain gradient descent."""
-    config = TrainConfig("digits", (), optimizer="sgd", schedule="constant", batch_size=size, epochs=epochs, lr=0.02)
+    config = TrainConfig(
+        "digits", hidden=(), optimizer="sgd", schedule="constant", batch_size=size, epochs=epochs, lr=0.02
+    )
     sums = []  # of the losses of the epoch so far, with how many images and which epoch
     notes = Trainer(config, data, CPU).fit(
         on_batch=lambda trainer: sums.append((trainer.progress.epoch, trainer.rows_seen, trainer.progress.loss_sum))
