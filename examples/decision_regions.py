@@ -13,22 +13,11 @@ from matplotlib.colors import ListedColormap
 from pictures import COLOURS, picture, plane, scatter_classes
 
 from softgrad import ops
+from softgrad.train import SoftmaxRegression
 
 CENTRES = np.array([[-2.0, 1.5], [2.0, 2.0], [0.5, -2.0], [-3.0, -2.5]])
 NAMES = [f"class {label}" for label in range(4)]
 POINTS_A_CLASS = 60
-STEPS = 300
-
-
-def learn(points: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weights, shape (2, classes), and biases: gradient descent over all points, from zero."""
-    w, b = np.zeros((2, 4)), np.zeros(4)
-    for _ in range(STEPS):
-        _, grad = ops.softmax_cross_entropy_with_grad(ops.linear(points, w, b), labels)
-        _, w_grad, b_grad = ops.linear_backward(grad, None, points, w, input_grad=False)
-        ops.sgd_update(w, w_grad, lr=0.5)
-        ops.sgd_update(b, b_grad, lr=0.5)
-    return w, b
 
 
 @click.command(help=__doc__)
@@ -37,12 +26,12 @@ def main(output: Path) -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(4), POINTS_A_CLASS)
     points = CENTRES[labels] + 0.9 * rng.standard_normal((len(labels), 2))
-    w, b = learn(points, labels)
-    logits = ops.linear(points, w, b)
+    model = SoftmaxRegression(lr=0.5, epochs=300, batch_size=None).fit(points, labels)
+    logits = model.decision_function(points)
     two = logits[:, :2]
     compare(
-        ("decision", "arg-max of W x + b", logits.argmax(axis=1)[::POINTS_A_CLASS]),
-        ("accuracy", "-", ops.accuracy(logits, labels)),
+        ("decision", "arg-max of W x + b", model.predict(points)[::POINTS_A_CLASS]),
+        ("accuracy", "-", model.score(points, labels)),
         ("mean cross-entropy", "-", ops.softmax_cross_entropy(logits, labels)),
         ("rows of softmax sum to 1, but for", "0", np.abs(ops.softmax(logits).sum(axis=1) - 1).max()),
         (
@@ -52,7 +41,7 @@ def main(output: Path) -> None:
         ),
     )
     x, _, grid = plane(-6, 5, 400)
-    scores = ops.linear(grid, w, b)
+    scores = model.decision_function(grid)
     with picture(output, "decision_regions", 9.6, 4.6) as figure:
         left, right = figure.subplots(1, 2, sharex=True, sharey=True)
         left.imshow(

@@ -13,6 +13,7 @@ from deck import compare, output_option
 from pictures import BLUE, COLOURS, GREY, VERMILION, picture
 
 from softgrad import ops
+from softgrad.train import LinearRegression
 
 X, Y = np.array([50.0, 80.0, 120.0]), np.array([150.0, 200.0, 280.0])
 LR = 1e-4
@@ -41,12 +42,15 @@ def mean_loss(path: np.ndarray) -> np.ndarray:
 @output_option
 def main(output: Path) -> None:
     path, literal = descend(), descend(sign=-1.0)
-    best = np.linalg.lstsq(np.column_stack([X, np.ones(3)]), Y)[0]
+    online = LinearRegression(solver="sgd", lr=LR, epochs=EPOCHS, shuffle=False).fit(X[:, None], Y)
+    exact = LinearRegression().fit(X[:, None], Y)
+    best = np.append(exact.coef_, exact.intercept_)
     compare(
         ("w, b after step 1", "0.750 0.015", path[1]),
         ("w, b after step 2", "1.869 0.028", path[2]),
         ("w, b after step 3", "2.536 0.034", path[3]),
         ("w, b after epoch 10", "2.26 0.051", path[-1]),
+        ("the same by LinearRegression", "-", [*online.coef_, online.intercept_]),
         ("w, b of least squares", "-", best),
         ("half mean squared error after epoch 10", "-", mean_loss(path)[-1]),
         ("half mean squared error of least squares", "-", mean_loss(best[None])[0]),
