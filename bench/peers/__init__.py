@@ -29,7 +29,10 @@ def version_of(name: str) -> tuple[str, str]:
     package = PACKAGES.get(name, name)
     # A wheel's name may say what it was built for: cupy-cuda13x.
     wheels = importlib.metadata.packages_distributions().get(package, [package])
-    return package, importlib.metadata.version(wheels[0])
+    try:
+        return package, importlib.metadata.version(wheels[0])
+    except importlib.metadata.PackageNotFoundError:  # put on the path by hand
+        return package, "unknown"
 
 
 def find_peers(names: tuple[str, ...], backend: str = "cpu") -> tuple[str, ...]:
