@@ -7,6 +7,10 @@ INSTALLED := $(VENV)/.installed
 COMPILER := $(VENV)/.compiler
 PEERS := $(VENV)/.peers
 GPU_PYTHON ?= $(BIN)/python
+# Python compiles what it imports; compiling all that is installed takes longer than unpacking it.
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile --editable
+# A file's tests run in one process, so that two do not compile the same kernels.
+PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
 
 .PHONY: help train test test-simd test-peers test-gpu-simulated test-gpu-compiled gpu-check lint types stubs docs format wheel bench bench-train examples coefficients ulp digits clean
 
@@ -18,27 +22,27 @@ $(INSTALLED): pyproject.toml
 		{ echo "softgrad needs Python 3.11 or newer; choose one with: make PYTHON=python3.11 ..." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(INSTALL) '.[dev]'
 	@touch $@
 
 train: $(INSTALLED)  ## Install, and train a network: on MNIST if it can be had, else on the embedded digits.
 	$(BIN)/softgrad train
 
 test: $(INSTALLED)  ## Install, and run the tests.
-	$(BIN)/python -m pytest --numprocesses=auto
+	$(PYTEST)
 
 test-simd: $(INSTALLED)  ## The tests of exactness as on a machine with AVX2 only, and on the oldest x86-64.
 	for cpu in haswell x86-64; do \
-		NUMBA_CPU_NAME=$$cpu NUMBA_CPU_FEATURES= $(BIN)/python -m pytest --numprocesses=auto -k "exact or bits" \
+		NUMBA_CPU_NAME=$$cpu NUMBA_CPU_FEATURES= $(PYTEST) -k "exact or bits" \
 			tests/test_vecmath.py tests/test_softmax.py tests/test_cross_entropy.py tests/test_streaming.py || exit 1; \
 	done
 
 $(PEERS): $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --editable '.[peers]'
+	$(INSTALL) '.[peers]'
 	@touch $@
 
 test-peers: $(PEERS)  ## The same results as SciPy's and PyTorch's, on generated cases.
-	$(BIN)/python -m pytest --numprocesses=auto tests/test_*_like_*.py tests/test_interchange.py
+	$(PYTEST) tests/test_*_like_*.py tests/test_interchange.py
 
 test-gpu-simulated: $(INSTALLED)  ## The tests of the GPU backend in Numba's CUDA simulator, threads in two orders.
 	for order in forward reverse; do \
@@ -47,7 +51,7 @@ test-gpu-simulated: $(INSTALLED)  ## The tests of the GPU backend in Numba's CUD
 	done
 
 $(COMPILER): $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --editable '.[compile]'
+	$(INSTALL) '.[compile]'
 	@touch $@
 
 test-gpu-compiled: $(COMPILER)  ## Compile every GPU kernel for three architectures, and look at the machine code.

@@ -17,7 +17,7 @@ IDENTITY = ACTIVATIONS["identity"]
 
 # Bytes of a chunk's logits, and on a card enough for every multiprocessor. Products of more rows are quicker: each of
 # them reads all of w, or reads and writes all of dw.
-CHUNK_BYTES = {"cpu": 42 << 20, "gpu": 256 << 20}
+CHUNK_BYTES = {"cpu": 40 << 20, "gpu": 256 << 20}
 # But not fewer rows, with which the matrix products would be bound by that.
 FEWEST_ROWS = 128
 
@@ -56,7 +56,7 @@ def linear_cross_entropy(
     bias : array_like, optional
         Shape (C,), of x's dtype.
     chunk_rows : int, optional
-        By default as many as make 42 MiB of logits, 256 MiB on a card, but not fewer than 128.
+        By default as many as make 40 MiB of logits, 256 MiB on a card, but not fewer than 128.
     weight, ignore_index, label_smoothing, z_loss, softcap, reduction, validate
         As for `softmax_cross_entropy`.
 
