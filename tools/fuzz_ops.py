@@ -313,8 +313,7 @@ def main(calls: int, seed: int, only: tuple[str, ...]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for i in range(calls):
-            if i % 100 == 0:
-                faulthandler.dump_traceback_later(HANG_SECONDS, exit=True)
+            faulthandler.dump_traceback_later(HANG_SECONDS, exit=True)
             name = chosen[i % len(chosen)]
             try:
                 endings[name][call(Fuzzer((seed << 32) + i), name)] += 1
