@@ -269,10 +269,13 @@ def call(fuzz: Fuzzer, name: str) -> str:
     except DOCUMENTED as error:
         ending, message = type(error).__name__, str(error)
         assert message, f"{ending} without a word"
-    written = [named.get("out")] if ending == "returned" else []
-    in_place = name.endswith("_update") or named.get("overwrite_grad")
+    written = []
+    if ending == "returned":
+        written = [named.get(key) for key in ("out", *STATES)]
+        if name.endswith("_update") or named.get("overwrite_grad"):
+            written.append(positional[0])
     for key, array in arrays.items():
-        if ending == "returned" and (in_place or key in STATES or any(shares(array, out) for out in written)):
+        if any(shares(array, out) for out in written):
             continue
         assert memory_of(array).tobytes() == before[key], f"{key} was written, and the call {ending} {message}"
     for memory in fuzz.guarded_memories:
