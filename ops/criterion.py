@@ -97,8 +97,9 @@ class Criterion:
         if self.weight.size == 0:
             return counts.sum(dtype=FLOAT64)
         known = xp.clip(targets, 0, self.classes - 1)  # of bad labels, unchecked, the losses are NaN in any case
-        with np.errstate(over="ignore"):  # a sum beyond float64 is infinite, and the mean 0
-            return xp.where(counts, self.weight[known], self.weight.dtype.type(0)).sum(dtype=FLOAT64)
+        with np.errstate(over="ignore"):  # a sum beyond float64 is infinite, as Python's float it divides silently
+            total = xp.where(counts, self.weight[known], self.weight.dtype.type(0)).sum(dtype=FLOAT64)
+        return float(total) if xp is np else total
 
     def run(self, logits: Any, targets: Any, losses: Any, divisor: Any = 1, grad: Any = None) -> Any:
         """The sum of the rows' losses, by one kernel; with `grad`, the gradient of that sum over `divisor`."""

@@ -22,8 +22,7 @@ def quotient(total: Any, divisor: Any) -> Any:
     if hasattr(divisor, "get"):
         nothing = divisor == 0
         return (1 - nothing) * (total / (divisor + nothing))
-    with np.errstate(invalid="ignore", over="ignore"):  # of sums that overflowed: NaN, or infinity
-        return total / divisor if divisor else total * 0
+    return total / divisor if divisor else total * 0
 
 
 def reduced(total: Any, losses: Any, dtype: Any, reduction: str, divisor: Any) -> Any:

@@ -404,8 +404,7 @@ def test_classes_are_the_second_axis(backend: Arrays, kind: str, shape: tuple[in
         assert_same_bits(backend.get(loss), backend.get(row_loss).reshape(others if reduction == "none" else ()))
 
 
-def test_weights_whose_sum_overflows_give_no_warning(backend: Arrays) -> None:
-    weight = backend.put(np.full(2, np.finfo(np.float64).max))
-    logits, labels = backend.put([[0.0, 1e-300], [0.0, 1e-300]]), backend.put([0, 1], np.int64)
-    _, grad = ops.softmax_cross_entropy_with_grad(logits, labels, weight=weight)
-    assert (backend.get(grad) == 0).all()
+def test_weights_whose_sum_overflows_give_no_warning() -> None:
+    weight = np.full(2, np.finfo(np.float64).max)
+    _, grad = ops.softmax_cross_entropy_with_grad([[0.0, 1e-300], [0.0, 1e-300]], [0, 1], weight=weight)
+    assert (grad == 0).all()
