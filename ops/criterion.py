@@ -81,7 +81,8 @@ class Criterion:
         if self.ignore_index is not None:
             raise ValueError("ignore_index must be None with probability targets; pass integer labels, or leave it out")
         check_shape(array, shape, "targets", "as the logits have, since they are probabilities")
-        matrix = rows.view(backend, float_array(backend, array, "targets"), self.dtype)
+        with np.errstate(over="ignore"):  # what is beyond the dtype is infinite, which the check below refuses
+            matrix = rows.view(backend, float_array(backend, array, "targets"), self.dtype)
         if self.validate and not _in_range(matrix):
             raise ValueError("targets must be finite and not below 0, since they are probabilities")
         return matrix
@@ -116,7 +117,8 @@ class Criterion:
         name = "weighted" if labelled else "soft"
         if grad is None:
             return getattr(kernels, f"{name}_cross_entropy_forward")(logits, targets, *options, losses)
-        factor = self.backend.xp.asarray(quotient(1.0, divisor), self.dtype).reshape(1)
+        with np.errstate(over="ignore"):
+            factor = self.backend.xp.asarray(quotient(1.0, divisor), self.dtype).reshape(1)
         return getattr(kernels, f"{name}_cross_entropy_with_grad")(logits, targets, *options, factor, losses, grad)
 
 

@@ -408,3 +408,8 @@ def test_weights_whose_sum_overflows_give_no_warning() -> None:
     weight = np.full(2, np.finfo(np.float64).max)
     _, grad = ops.softmax_cross_entropy_with_grad([[0.0, 1e-300], [0.0, 1e-300]], [0, 1], weight=weight)
     assert (grad == 0).all()
+
+
+def test_probabilities_beyond_the_logits_dtype_are_refused_without_a_warning() -> None:
+    with pytest.raises(ValueError, match=r"^targets must be finite and not below 0, since they are probabilities$"):
+        ops.softmax_cross_entropy(np.zeros((1, 2), np.float32), np.array([[1e300, 0.0]]))
