@@ -38,7 +38,7 @@ def measure(threads: int, settings: Settings, lines: TextIO) -> None:
     from softgrad.bench.cases import OPERATIONS
     from softgrad.bench.contention import Clock, share_of_others
     from softgrad.bench.contest import compete
-    from softgrad.bench.copy_rate import card_copy_rate, copy_rate
+    from softgrad.bench.copy_rate import copy_rate_of
     from softgrad.bench.device import device_of
     from softgrad.bench.overhead import softmax_overhead
     from softgrad.bench.peers import load_peer, version_of
@@ -48,7 +48,7 @@ def measure(threads: int, settings: Settings, lines: TextIO) -> None:
         print(json.dumps({"event": event, "value": value}), file=lines, flush=True)
 
     def tell_copy_rate() -> None:
-        tell("copy_rate", card_copy_rate(device, settings.elements) if threads == ON_CARD else copy_rate(threads))
+        tell("copy_rate", copy_rate_of(device, threads, settings.elements))
 
     device = device_of(settings.backend)
     ours, *peers = [load_peer(name) for name in ("softgrad", *settings.peers)]

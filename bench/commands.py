@@ -112,11 +112,8 @@ def _bench_settings(
     from softgrad.bench.cases import QUICK_OPERATIONS, find_operations
     from softgrad.bench.peers import find_peers
     from softgrad.bench.settings import ON_CARD, USUAL_DTYPES, Settings, all_threads
-    from softgrad.ops.backend import get_backend
 
-    get_backend(backend)  # the error, if it cannot run here
-    if backend == "gpu" and threads:
-        raise ValueError("threads has no meaning with --backend gpu; leave one of the two out")
+    _check_backend(backend, threads)
     counts = threads or (1, all_threads())
     return Settings(
         operations=find_operations(op or (QUICK_OPERATIONS if quick else ()), family),
@@ -128,6 +125,15 @@ def _bench_settings(
         backend=backend,
         elements=elements,
     )
+
+
+def _check_backend(backend: str, threads: tuple[int, ...] | int | None) -> None:
+    """Raise the error that says why it cannot run here, or that threads are not for it."""
+    from softgrad.ops.backend import get_backend
+
+    get_backend(backend)
+    if backend == "gpu" and threads:
+        raise ValueError("threads has no meaning with --backend gpu; leave one of the two out")
 
 
 @bench.command(short_help="Time an epoch of training beside PyTorch.")
@@ -167,12 +173,9 @@ def train(
     from softgrad.bench.settings import ON_CARD, all_threads
     from softgrad.bench.training import TrainingSettings, training_report
     from softgrad.bench.writing import check_files, write_files
-    from softgrad.ops.backend import get_backend
     from softgrad.train import load_dataset
 
-    get_backend(backend)  # the error, if it cannot run here
-    if backend == "gpu" and threads:
-        raise ValueError("threads has no meaning with --backend gpu; leave one of the two out")
+    _check_backend(backend, threads)
     check_files(json_file, table_file)
     data = load_dataset(dataset or "auto", data_dir, download=False)
     count = ON_CARD if backend == "gpu" else threads or all_threads()

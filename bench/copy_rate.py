@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from softgrad.bench.device import Device
+from softgrad.bench.device import PROCESSORS, Device
 
 # Well beyond a last-level cache: copies of this size go to memory and back.
 COPIED_BYTES = 256 << 20
@@ -30,6 +30,11 @@ def copy_rate(threads: int) -> float:
             list(pool.map(lambda part: np.copyto(*part), parts))
             seconds.append(time.perf_counter() - started)
     return 2 * COPIED_BYTES / statistics.median(seconds) / 1e9
+
+
+def copy_rate_of(device: Device, threads: int, elements: int) -> float:
+    """The processors' rate with so many threads, or the card's for arrays of so many elements."""
+    return copy_rate(threads) if device is PROCESSORS else card_copy_rate(device, elements)
 
 
 def card_copy_rate(card: Device, elements: int) -> float:

@@ -65,8 +65,13 @@ def _run_process(threads: int, results: Results, on_cell: OnCell) -> None:
             raise
         if process.wait():
             errors.seek(0)
-            last = (errors.read().strip().splitlines() or [f"exit code {process.returncode}"])[-1]
+            last = last_words(errors.read(), process.returncode)
             raise ChildProcessError(f"the measuring process with {thread_words(threads)} failed: {last}")
+
+
+def last_words(errors: str, code: int) -> str:
+    """The last line of what a process that failed wrote, or its exit code."""
+    return (errors.strip().splitlines() or [f"exit code {code}"])[-1]
 
 
 def _add(results: Results, threads: int, event: str, value: Any, on_cell: OnCell) -> None:

@@ -15,12 +15,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from softgrad.bench.copy_rate import card_copy_rate, copy_rate
+from softgrad.bench.copy_rate import copy_rate_of
 from softgrad.bench.device import device_of
 from softgrad.bench.peers import is_installed
 from softgrad.bench.report import Report
 from softgrad.bench.results import OURS
-from softgrad.bench.run import environment_for
+from softgrad.bench.run import environment_for, last_words
 from softgrad.bench.settings import ELEMENTS
 from softgrad.bench.sheets import Sheet, rate_text, thread_words
 from softgrad.environment import Environment
@@ -104,7 +104,7 @@ def measure_training(settings: TrainingSettings, on_training: Callable[[Side], N
     where = found.gpu if settings.backend == "gpu" else f"{found.cpu}, {thread_words(settings.threads)}"
     results = TrainingResults(settings, where, os.environ.get("OPENBLAS_CORETYPE", "not set"))
     for _ in range(settings.rounds):
-        results.copy_rates.append(_copy_rate(settings))
+        results.copy_rates.append(copy_rate_of(device_of(settings.backend), settings.threads, ELEMENTS))
         for side in sides_of(settings.backend):
             seconds, accuracies = zip(*_run(side, settings), strict=True)
             results.trainings.append(Training(side, seconds, accuracies))
@@ -112,19 +112,12 @@ def measure_training(settings: TrainingSettings, on_training: Callable[[Side], N
     return results
 
 
-def _copy_rate(settings: TrainingSettings) -> float:
-    if settings.backend == "gpu":
-        return card_copy_rate(device_of(settings.backend), ELEMENTS)
-    return copy_rate(settings.threads)
-
-
 def _run(side: Side, settings: TrainingSettings) -> list[tuple[float, float]]:
     command = [sys.executable, "-m", "softgrad.bench.training_sides", side, json.dumps(asdict(settings))]
     environment = environment_for(settings.threads)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise ChildProcessError(f"the training by {side} failed: {last}")
+        raise ChildProcessError(f"the training by {side} failed: {last_words(done.stderr, done.returncode)}")
     found: list[tuple[float, float]] = json.loads(done.stdout)
     return found
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from numbers import Real
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -144,6 +145,11 @@ def integer_array(backend: Backend, value: Any, name: str) -> Any:
     return contiguous(backend, array, INT64)
 
 
+def place_of(position: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The indices of the element at that position of a contiguous array, for a message."""
+    return tuple(map(int, np.unravel_index(position, shape)))
+
+
 def is_array(backend: Backend, value: Any) -> bool:
     """Is the value an array of that backend?"""
     return isinstance(value, backend.array_type)
@@ -155,10 +161,11 @@ def compute_dtype(dtype: Any) -> Any:
 
 
 def contiguous(backend: Backend, array: Any, dtype: Any) -> Any:
-    """The array, or a copy, C-contiguous, aligned and of that dtype."""
+    """The array, or a copy, C-contiguous, aligned and of that dtype; what overflows becomes infinity."""
     if array.dtype == dtype and is_clean(array):
         return array
-    return backend.xp.require(array, dtype, ["C", "A"]) if backend.xp is np else array.astype(dtype, order="C")
+    with np.errstate(over="ignore"):
+        return backend.xp.require(array, dtype, ["C", "A"]) if backend.xp is np else array.astype(dtype, order="C")
 
 
 def check_shape(array: Any, shape: tuple[int, ...], name: str, of: str) -> None:
@@ -183,6 +190,14 @@ def check_out(backend: Backend, out: Any, shape: tuple[int, ...], dtype: Any, na
     check_shape(out, shape, name, "as the result has")
     if not getattr(out.flags, "writeable", True):
         raise ValueError(f"{name} is read-only; pass an array that can be written to")
+
+
+def whole_number(value: Any, name: str) -> int:
+    """`value`, an option that may be None but is not, as an integer; raises TypeError if it is none."""
+    try:
+        return index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer or None; got {type(value).__name__}") from None
 
 
 def real_number(value: Any, name: str) -> float:

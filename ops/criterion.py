@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from operator import index
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from softgrad.ops.arguments import (
     check_shape,
     convert,
     float_array,
+    whole_number,
 )
 from softgrad.ops.axes import Rows
 from softgrad.ops.backend import Backend
@@ -81,8 +81,7 @@ class Criterion:
         if self.ignore_index is not None:
             raise ValueError("ignore_index must be None with probability targets; pass integer labels, or leave it out")
         check_shape(array, shape, "targets", "as the logits have, since they are probabilities")
-        with np.errstate(over="ignore"):  # what is beyond the dtype is infinite, which the check below refuses
-            matrix = rows.view(backend, float_array(backend, array, "targets"), self.dtype)
+        matrix = rows.view(backend, float_array(backend, array, "targets"), self.dtype)
         if self.validate and not _in_range(matrix):
             raise ValueError("targets must be finite and not below 0, since they are probabilities")
         return matrix
@@ -117,16 +116,12 @@ class Criterion:
         name = "weighted" if labelled else "soft"
         if grad is None:
             return getattr(kernels, f"{name}_cross_entropy_forward")(logits, targets, *options, losses)
-        with np.errstate(over="ignore"):
-            factor = self.backend.xp.asarray(quotient(1.0, divisor), self.dtype).reshape(1)
+        factor = convert(self.backend.xp.asarray(quotient(1.0, divisor)), self.dtype).reshape(1)
         return getattr(kernels, f"{name}_cross_entropy_with_grad")(logits, targets, *options, factor, losses, grad)
 
 
 def _label(value: Any) -> int:
-    try:
-        label = index(value)
-    except TypeError:
-        raise TypeError(f"ignore_index must be an integer or None; got {type(value).__name__}") from None
+    label = whole_number(value, "ignore_index")
     if not -(2**63) <= label < 2**63:
         raise ValueError(f"ignore_index must be an integer of 64 bits; got {value}")
     return label
@@ -135,8 +130,3 @@ def _label(value: Any) -> int:
 def _in_range(array: Any) -> bool:
     """Are all numbers finite and not below 0? NaN is the smallest of any."""
     return array.size == 0 or bool(array.min() >= 0 and array.max() <= LARGEST[array.dtype])
-
-
-def losses_buffer(backend: Backend, logits: Any, reduction: str) -> Any:
-    """Where a kernel leaves the rows' losses, with size 0 unless they are asked for."""
-    return backend.xp.empty(len(logits) if reduction == "none" else 0, logits.dtype)

@@ -26,16 +26,17 @@ from softgrad.ops.arguments import (
     float_array,
     into,
     is_ready,
+    place_of,
 )
 from softgrad.ops.backend import CPU, Backend, backend_of
-from softgrad.ops.reductions import check_reduction, reduced
+from softgrad.ops.reductions import check_reduction, losses_buffer, reduced
 
 
 def _forward(row: ElementwiseLoss) -> Callable[..., Any]:
     def op(x: Any, targets: Any, /, *, reduction: str = "mean", **options: Any) -> Any:
         check_reduction(reduction)
         backend, x, targets, operands, dtype = _prepared(row, x, targets, options, None)
-        losses = _losses_buffer(backend, x, reduction)
+        losses = losses_buffer(backend, x.shape, x.dtype, reduction)
         kernel = backend.kernels.elementwise_loss_forward(row)
         total = kernel(x, targets, operands, losses) if x.size else 0.0
         return reduced(total, losses, dtype, reduction, x.size)
@@ -48,7 +49,7 @@ def _with_grad(row: ElementwiseLoss) -> Callable[..., Any]:
     def op(x: Any, targets: Any, /, *, reduction: str = "mean", out: Any = None, **options: Any) -> tuple[Any, Any]:
         check_reduction(reduction)
         backend, x, targets, operands, dtype = _prepared(row, x, targets, options, out)
-        losses = _losses_buffer(backend, x, reduction)
+        losses = losses_buffer(backend, x.shape, x.dtype, reduction)
         scale = 1.0 / x.size if reduction == "mean" and x.size else 1.0
         kernel = backend.kernels.elementwise_loss_with_grad(row)
         total: Any = 0.0
@@ -118,22 +119,17 @@ def _real_array(backend: Backend, value: Any, name: str, dtype: Any) -> Any:
     array = as_array(backend, value, name)
     if array.dtype.kind not in "iub":
         array = float_array(backend, array, name)
-    with np.errstate(over="ignore"):
-        return contiguous(backend, array, dtype)
+    return contiguous(backend, array, dtype)
 
 
 def _check(backend: Backend, condition: Condition, array: Any, name: str, given: Any) -> None:
     """Raise ValueError unless all elements fulfil the condition, naming the first that does not as it was `given`."""
     position = backend.kernels.first_failing(condition.holds, array)
     if position >= 0:
-        index = tuple(map(int, np.unravel_index(position, array.shape)))
+        index = place_of(position, array.shape)
         found = as_array(backend, given, name)[index]
         place = f" at index {index[0] if len(index) == 1 else index}" if index else ""
         raise ValueError(f"{name} must {condition.words}; found {found}{place}")
-
-
-def _losses_buffer(backend: Backend, x: Any, reduction: str) -> Any:
-    return backend.xp.empty(x.shape if reduction == "none" else 0, x.dtype)
 
 
 _FORWARD_DOC = """{formula}, of each element x of the {predictions} and its target t, averaged or summed.

@@ -18,6 +18,7 @@ from softgrad.ops.arguments import (
     contiguous,
     float_array,
     into,
+    place_of,
     real_number,
 )
 from softgrad.ops.axes import Axis, Rows, rows_of
@@ -94,7 +95,7 @@ def _check_distributions(backend: Backend, checks: Any, rows: Rows, axis: Axis, 
         found = first_beyond(sums, 1 - tolerance, 1 + tolerance), first_beyond(below, 0.0, 0.0)
         if max(found) >= 0:
             row = min(place for place in found if place >= 0)
-            place = tuple(map(int, np.unravel_index(row, rows.kept_shape))) if len(rows.kept_shape) > 1 else row
+            place = place_of(row, rows.kept_shape) if len(rows.kept_shape) > 1 else row
             lowest, total = -float(below[row]), float(sums[row])
             fault = f"holds {lowest:.8g}" if lowest < 0 else f"sums to {total:.8g}"
             raise ValueError(
@@ -146,7 +147,7 @@ def self_information(p: Any, /, *, base: float | None = None, validate: bool = T
         if validate:
             position = backend.kernels.first_beyond(clean, 0.0, 1.0)
             if position >= 0:
-                place = tuple(map(int, np.unravel_index(position, p.shape)))
+                place = place_of(position, p.shape)
                 found = float(clean[place])
                 raise ValueError(f"p must lie in [0, 1]; found {found:.8g} at {place}; or pass validate=False")
         backend.kernels.self_information_forward(clean, *factors, target)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from operator import index
 from typing import Any
 
 from softgrad.kernels.formulas.activation_table import ACTIVATIONS
-from softgrad.ops.arguments import FLOAT64, check_shape, compute_dtype, contiguous, convert, float_array
+from softgrad.ops.arguments import FLOAT64, check_shape, compute_dtype, contiguous, convert, float_array, whole_number
 from softgrad.ops.axes import Rows
 from softgrad.ops.backend import Backend, backend_of
-from softgrad.ops.criterion import Criterion, losses_buffer
+from softgrad.ops.criterion import Criterion
 from softgrad.ops.linear import matching, matmul, weight_shape
-from softgrad.ops.reductions import check_reduction, reduced
+from softgrad.ops.reductions import check_reduction, losses_buffer, reduced
 
 IDENTITY = ACTIVATIONS["identity"]
 
@@ -186,7 +185,7 @@ def _in_chunks(
 
     xp = backend.xp
     x, w = x.astype(computed, copy=False), w.astype(computed, copy=False)
-    losses = losses_buffer(backend, x, reduction)
+    losses = losses_buffer(backend, (rows,), computed, reduction)
     buffer = xp.empty((chunk, classes), computed)
     dx: Any = None
     dw: Any = None
@@ -232,10 +231,7 @@ def _chunk_rows(backend: Backend, given: Any, rows: int, row_bytes: int) -> int:
     """How many rows a chunk has."""
     if given is None:
         return max(1, min(rows, max(FEWEST_ROWS, CHUNK_BYTES[backend.name] // row_bytes)))
-    try:
-        chunk = index(given)
-    except TypeError:
-        raise TypeError(f"chunk_rows must be an integer or None; got {type(given).__name__}") from None
+    chunk = whole_number(given, "chunk_rows")
     if chunk < 1:
         raise ValueError(f"chunk_rows must be at least 1; got {given}")
     return max(1, min(rows, chunk))

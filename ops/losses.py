@@ -7,9 +7,9 @@ from typing import Any
 from softgrad.ops.arguments import compute_dtype, float_array, into
 from softgrad.ops.axes import Rows
 from softgrad.ops.backend import CPU, backend_of
-from softgrad.ops.criterion import Criterion, losses_buffer
+from softgrad.ops.criterion import Criterion
 from softgrad.ops.label_checks import are_ready, check_labels
-from softgrad.ops.reductions import check_reduction, reduced
+from softgrad.ops.reductions import check_reduction, losses_buffer, reduced
 
 # The defaults, which a call is known by before it has looked at any value.
 NONE = 0.0
@@ -101,7 +101,7 @@ def softmax_cross_entropy(
         check_reduction(reduction)
         if validate:
             check_labels(CPU, targets, logits.shape[1], given=targets)
-        losses = losses_buffer(CPU, logits, reduction)
+        losses = losses_buffer(CPU, logits.shape[:1], logits.dtype, reduction)
         total: Any = CPU.kernels.softmax_cross_entropy_forward(logits, targets, losses) if len(logits) else 0.0
         return reduced(total, losses, logits.dtype, reduction, len(logits))
     loss, _ = _general(
@@ -179,7 +179,7 @@ def softmax_cross_entropy_with_grad(
         backend = CPU if out is None else backend_of(logits=logits, targets=targets, out=out)
         if validate:
             check_labels(backend, targets, logits.shape[1], given=targets)
-        losses = losses_buffer(backend, logits, reduction)
+        losses = losses_buffer(backend, logits.shape[:1], logits.dtype, reduction)
         rows = len(logits)
         scale = logits.dtype.type(1.0 / rows if reduction == "mean" and rows else 1.0)
         total: Any = 0.0
@@ -223,7 +223,7 @@ def _general(
     criterion = Criterion(backend, compute_dtype(dtype), shape[axis], **options)
     targets = criterion.targets(targets, rows, shape)
     matrix = rows.view(backend, logits, criterion.dtype)
-    losses = losses_buffer(backend, matrix, reduction)
+    losses = losses_buffer(backend, matrix.shape[:1], matrix.dtype, reduction)
     divisor = criterion.divisor(targets, reduction)
     total, grad = 0.0, None
     if with_grad:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from softgrad.ops.arguments import convert
+from softgrad.ops.backend import Backend
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -15,6 +16,11 @@ def check_reduction(reduction: str) -> None:
     """Raise ValueError unless there is such a reduction."""
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)}; got {reduction!r}")
+
+
+def losses_buffer(backend: Backend, shape: tuple[int, ...], dtype: Any, reduction: str) -> Any:
+    """Where a kernel leaves each loss, with size 0 unless they are asked for."""
+    return backend.xp.empty(shape if reduction == "none" else 0, dtype)
 
 
 def quotient(total: Any, divisor: Any) -> Any:

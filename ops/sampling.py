@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from softgrad.ops.arguments import compute_dtype, contiguous, float_array
+from softgrad.ops.arguments import compute_dtype, contiguous, float_array, place_of
 from softgrad.ops.backend import backend_of
 from softgrad.ops.softmax import ONE, checked_temperature
 
@@ -97,7 +97,7 @@ def sample_categorical(
         raise ValueError(f"logits must have shape (..., C) with at least one class; got shape {logits.shape}")
     dtype = compute_dtype(logits.dtype)
     temperature = checked_temperature(temperature, dtype)
-    *kept, classes = logits.shape
+    kept, classes = logits.shape[:-1], logits.shape[-1]
     result_shape = (*_draws_shape(shape), *kept)
     key = _key_of(rng)
     draws, rows = math.prod(result_shape), math.prod(kept)
@@ -107,7 +107,7 @@ def sample_categorical(
         backend.kernels.sample_categorical_forward(matrix, temperature, key, drawn)
         bad = backend.kernels.first_outside(drawn, classes) if validate else -1
         if bad >= 0:
-            place = tuple(map(int, np.unravel_index(bad % rows, kept)))
+            place = place_of(bad % rows, kept)
             raise ValueError(
                 f"logits must be below +inf, with one above -inf, and no NaN in a row; row {place} is not so; "
                 "mask classes with -inf, or pass validate=False"

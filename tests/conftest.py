@@ -12,8 +12,9 @@ import hypothesis
 import pytest
 from numba.core import config
 
-# The tests are no package; `reference` and `numerics` lie beside them. In Numba's CUDA simulator `import cupy` finds a
-# stand-in, and so the GPU backend is present.
+# The tests and the tools are no packages; `reference` and `numerics` lie beside the tests. In Numba's CUDA simulator
+# `import cupy` finds a stand-in, and so the GPU backend is present.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent / ("simulator" if "NUMBA_ENABLE_CUDASIM" in os.environ else "")))
 

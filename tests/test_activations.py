@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
+import float64_formulas
 import numpy as np
 import pytest
 import reference
+import sweep_ops
 from numba.core import config
 from numerics import FLOATS, Arrays, assert_same_bits, assert_ulp, central_difference, ulp_size
 
 from softgrad import ops
-
-# The tools are no package.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
-
-import float64_formulas
-import sweep_ops
 
 NAMES = list(ops.ACTIVATIONS)
 DIFFERENTIABLE = [name for name, row in ops.ACTIVATIONS.items() if row.backward]

@@ -10,23 +10,19 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from card import gpu_or_skip
 from numerics import Arrays, assert_ulp
 
 import softgrad
 from softgrad import ops
 from softgrad.kernels import CONTRACT
-from softgrad.ops.backend import get_backend
-from softgrad.ops.gpu import BackendUnavailableError
 
 ROOT = Path(softgrad.__file__).resolve().parent
 
 
 def test_gpu_backend_is_tested_too() -> None:
     """The one test that is skipped where there is no GPU: all that take `backend` then run on the CPU alone."""
-    try:
-        assert get_backend("gpu").name == "gpu"
-    except BackendUnavailableError as error:
-        pytest.skip(str(error))
+    assert gpu_or_skip().name == "gpu"
 
 
 # ---- names and arguments

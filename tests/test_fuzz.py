@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections import Counter
-from pathlib import Path
-from types import ModuleType
 
+import fuzz_ops
 import numpy as np
 import pytest
 
 from softgrad import ops
 
-PATH = Path(__file__).resolve().parent.parent / "tools" / "fuzz_ops.py"
 CALLS = 40  # of each function
 
 
-@pytest.fixture(scope="module")
-def fuzz_ops() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("fuzz_ops", PATH)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_hostile_calls_of_every_function(fuzz_ops: ModuleType) -> None:
+def test_hostile_calls_of_every_function() -> None:
     for number, name in enumerate(fuzz_ops.names()):
         endings = Counter(fuzz_ops.call(fuzz_ops.Fuzzer(1000 * number + i), name) for i in range(CALLS))
         assert endings.total() == CALLS
         assert len(endings) > 1 or name == "heaviside_backward", f"{name}: {endings}"
 
 
-def broken(fuzz_ops: ModuleType, monkeypatch: pytest.MonkeyPatch, function: object) -> str:
+def broken(monkeypatch: pytest.MonkeyPatch, function: object) -> str:
     """What the fuzzer says of that function in softmax's place."""
     monkeypatch.setattr(ops, "softmax", function)
     for seed in range(500):
@@ -44,7 +31,7 @@ def broken(fuzz_ops: ModuleType, monkeypatch: pytest.MonkeyPatch, function: obje
     return "nothing"
 
 
-def test_it_finds_what_is_broken(fuzz_ops: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_finds_what_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     softmax = ops.softmax
 
     def undocumented(x, /, *, axis=-1, out=None):
@@ -74,4 +61,4 @@ def test_it_finds_what_is_broken(fuzz_ops: ModuleType, monkeypatch: pytest.Monke
         (writes_before_it_raises, "was written"),
         (writes_beside_out, "what lies around out"),
     ):
-        assert found in broken(fuzz_ops, monkeypatch, function), function.__name__
+        assert found in broken(monkeypatch, function), function.__name__

@@ -9,20 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from card import gpu_or_skip
 from numba.core import config
 from numerics import Arrays, assert_ulp
 
 from softgrad import ops
 from softgrad.ops.backend import get_backend
-from softgrad.ops.gpu import BackendUnavailableError
 from softgrad.train import TrainConfig, Trainer
 from softgrad.train.config import MODELS
 from softgrad.train.datasets import Dataset
 
-try:
-    GPU = Arrays(get_backend("gpu"))
-except BackendUnavailableError as error:
-    pytest.skip(str(error), allow_module_level=True)
+GPU = Arrays(gpu_or_skip())
 
 pytestmark = pytest.mark.gpu
 

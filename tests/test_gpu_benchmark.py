@@ -6,6 +6,7 @@ import io
 import json
 
 import pytest
+from card import gpu_or_skip
 from click.testing import CliRunner
 from numba.core import config
 
@@ -22,14 +23,9 @@ from softgrad.bench.settings import DTYPES, ON_CARD, Settings
 from softgrad.bench.training import TrainingSettings
 from softgrad.bench.training_sides import softgrad_epochs
 from softgrad.cli import main
-from softgrad.ops.backend import get_backend
-from softgrad.ops.gpu import BackendUnavailableError
 from softgrad.train import TrainConfig, load_dataset
 
-try:
-    get_backend("gpu")
-except BackendUnavailableError as error:
-    pytest.skip(str(error), allow_module_level=True)
+gpu_or_skip()
 
 pytestmark = pytest.mark.gpu
 

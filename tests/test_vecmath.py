@@ -5,25 +5,18 @@ The arguments and the exact values are those of tools/sweep_ulp.py, which can al
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
+import fit_polynomials
 import numpy as np
 import pytest
+import sweep_ulp
 from mpmath import mp, mpf
 from numba import njit
 from numerics import assert_same_bits
+from sweep_ulp import FUNCTIONS, compiled
 
 from softgrad.kernels.cpu import simd, vecmath
 from softgrad.kernels.cpu.simd import const
 from softgrad.kernels.formulas import primitives
-
-# The tools are no package.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
-
-import fit_polynomials
-import sweep_ulp
-from sweep_ulp import FUNCTIONS, compiled
 
 DTYPES = [np.float32, np.float64]
 
