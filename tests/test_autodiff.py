@@ -98,8 +98,16 @@ PRIMITIVES = {
     "exp": Case(autodiff.exp, ((2, 3),)),
     "log": Case(autodiff.log, ((2, 3),)),
     "sqrt": Case(autodiff.sqrt, ((2, 3),)),
+    "expm1": Case(autodiff.expm1, ((2, 3),)),
+    "log1p": Case(autodiff.log1p, ((2, 3),)),
+    "sin": Case(autodiff.sin, ((2, 3),)),
+    "cos": Case(autodiff.cos, ((2, 3),)),
+    "abs": Case(lambda x: abs(x - 1.25) + autodiff.abs(x), ((5,),)),
     "maximum": Case(autodiff.maximum, ((2, 3), (3,))),
     "maximum with a number": Case(lambda x: autodiff.maximum(x, 1.25) + autodiff.maximum(1.0, x), ((5,),)),
+    "minimum": Case(autodiff.minimum, ((2, 3), (3,))),
+    "clip": Case(lambda x: autodiff.clip(x, 0.9, 1.4) + autodiff.clip(x, None, 1.0) + autodiff.clip(x, 1.1), ((9,),)),
+    "clip, by variables": Case(lambda x, y: autodiff.clip(3 * x, y, y + 1.5), ((2, 9), (9,))),
     "where": Case(lambda x, y: autodiff.where(x > 1.25, x * y, y), ((2, 3), (3,))),
     "where, numbers": Case(lambda x: autodiff.where(x < 1.25, x, 0) + autodiff.where(x >= 1, 2.0, x), ((5,),)),
     "sum": Case(autodiff.sum, ((2, 3),)),
@@ -112,11 +120,15 @@ PRIMITIVES = {
     "max": Case(autodiff.max, ((2, 3),)),
     "max over an axis": Case(lambda x: x.max(axis=1), ((2, 3),)),
     "max, kept": Case(lambda x: x - x.max(axis=(0, 2), keepdims=True), ((2, 3, 2),)),
+    "min": Case(autodiff.min, ((2, 3),)),
+    "min over an axis": Case(lambda x: x.min(axis=1), ((2, 3),)),
     "reshape": Case(lambda x: x.reshape(3, -1) @ x.reshape((2, 3)), ((2, 3),)),
     "transpose": Case(lambda x: autodiff.transpose(x, axes=(1, -1, 0)), ((2, 3, 4),)),
     "T": Case(lambda x: x.T @ x, ((2, 3),)),
     "concatenate": Case(lambda x, y: autodiff.concatenate([x, [1.0, 2.0], y]), ((2,), (3,))),
     "concatenate, last axis": Case(lambda x, y: autodiff.concatenate((x, y, x), axis=-1), ((2, 1), (2, 3))),
+    "stack": Case(lambda x, y: autodiff.stack([x, [1.0, 2.0], y, x]), ((2,), (2,))),
+    "stack, last axis": Case(lambda x, y: autodiff.stack((x, y), axis=-1), ((2, 3), (2, 3))),
     "index": Case(lambda x: x[1], ((2, 3),)),
     "slices": Case(lambda x: x[::-2, None, 1:], ((3, 3),)),
     "ellipsis": Case(lambda x: x[..., -1], ((2, 3),)),
@@ -173,6 +185,34 @@ def test_softmax_family(backend: Arrays, name: str, options: dict[str, Any]) -> 
         return autodiff.where(y > -1e300, y, 0)  # what is hidden has the logarithm -inf
 
     check_slopes(backend, f, SIGNED)
+
+
+def distributions(seed: int) -> np.ndarray:
+    p = numbers(2, 3, 2, seed=seed)
+    return p / p.sum(axis=1, keepdims=True)
+
+
+INFORMATION_OPTIONS: list[dict[str, Any]] = [
+    {"axis": 1, "base": 2.0},
+    {"axis": 1, "keepdims": True},
+    {"axis": (0, 1)},
+    {"axis": None},
+    {},
+]
+
+
+@pytest.mark.parametrize("options", INFORMATION_OPTIONS, ids=str)
+@pytest.mark.parametrize("name", ["entropy", "perplexity", "cross_entropy", "kl_divergence"])
+def test_information(backend: Arrays, name: str, options: dict[str, Any]) -> None:
+    if name == "perplexity":
+        options = {key: value for key, value in options.items() if key != "base"}
+    count = 2 if name in ("cross_entropy", "kl_divergence") else 1
+    f = getattr(autodiff, name)
+    check_slopes(backend, lambda *given: f(*given, validate=False, **options), *map(distributions, range(count)))
+
+
+def test_self_information(backend: Arrays) -> None:
+    check_slopes(backend, lambda p: autodiff.self_information(p) + autodiff.self_information(p, base=2), numbers(5) / 2)
 
 
 TARGETS = {"sigmoid_cross_entropy": [[0.0, 1.0, 0.25], [1.0, 0.5, 0.0]], "hinge_loss": [[1, -1, 1], [-1, 1, -1]]}
@@ -250,7 +290,7 @@ def test_every_operation_with_a_backward_is_there() -> None:
         for name in ops.__all__
         for ending in ("_backward", "_with_grad")
         if name.endswith(ending)
-    }
+    } | {"entropy", "perplexity", "cross_entropy", "kl_divergence", "self_information"}
     assert {"gelu", "softmax", "linear", "linear_cross_entropy", "huber_loss"} < halves
     assert halves <= set(autodiff.__all__)
     assert all(callable(getattr(autodiff, name)) for name in autodiff.__all__)
@@ -463,6 +503,8 @@ def test_limits(backend: Arrays) -> None:
     inf, nan = np.inf, np.nan
     np.testing.assert_array_equal(slopes(autodiff.log, 0.0, inf, nan, 5e-324), [inf, 0, nan, inf])
     np.testing.assert_array_equal(slopes(autodiff.sqrt, 0.0, inf, nan), [inf, 0, nan])
+    np.testing.assert_array_equal(slopes(autodiff.abs, -2.0, -0.0, 0.0, inf, nan), [-1, 0, 0, 1, nan])
+    np.testing.assert_array_equal(slopes(lambda x: autodiff.clip(x, -1, 1), -2.0, -1.0, 1.0, inf, nan), [0, 1, 1, 0, 1])
     np.testing.assert_array_equal(slopes(autodiff.exp, -inf, inf, nan, 0.0), [0, inf, nan, 1])
     np.testing.assert_array_equal(slopes(lambda x: x**0, 0.0, inf, -1.0), [0, 0, 0])
     np.testing.assert_array_equal(slopes(lambda x: x**1, 0.0, inf, -1.0), [1, 1, 1])
@@ -471,6 +513,172 @@ def test_limits(backend: Arrays) -> None:
     # By way of 1 / y^2 it would be NaN.
     x, y = backend.put([1e-200]), backend.put([1e-200])
     assert_ulp(backend.get(autodiff.grad(lambda y: (x / y).sum())(y)), np.array([-1e200]), 2)
+
+
+# ---- what was not taken
+
+
+def slopes_of(backend: Arrays, f: Function, *arguments: Any) -> list[Any]:
+    """The gradients of the sum of f's result; where it is computed NumPy warns of infinities, as always."""
+    given = [backend.put(x, np.float64) for x in arguments]
+    with np.errstate(all="ignore"):
+        grads = autodiff.grad(lambda *given: f(*given).sum(), argnums=tuple(range(len(given))))(*given)
+    return [backend.get(grad) for grad in grads]
+
+
+X = [-1.0, 0.0, 4.0]  # sqrt has no slope, an infinite one, 1/4; log(sqrt(x)) and sqrt(x)^2 none at the first two
+
+NOT_TAKEN = {
+    "sqrt": (lambda x: autodiff.where(x > 0, autodiff.sqrt(x), x), [1, 1, 0.25]),
+    "the other side": (lambda x: autodiff.where(x <= 0, 0.0, autodiff.log(x)), [0, 0, 0.25]),
+    "deeper": (
+        lambda x: autodiff.where(x > 0, autodiff.log(autodiff.sqrt(x) * x) / x, x), [1, 1, (1.5 - np.log(8)) / 16]
+    ),
+    "one in another": (
+        lambda x: autodiff.where(x >= 0, autodiff.where(x > 0, 1 / x, 3 * x), autodiff.sqrt(x) * 0 + 5 * x),
+        [np.nan, 3, -1 / 16],  # at -1 the root is taken
+    ),
+    "a number": (lambda x: autodiff.where(x.sum() > 99, autodiff.sqrt(x).sum(), (2 * x).sum()), [2, 2, 2]),
+    "broadcast": (
+        lambda x: autodiff.where([[True], [False]], autodiff.where(x > 0, autodiff.sqrt(x), x), x), [2, 2, 1.25]
+    ),
+    "twice, taken once": (
+        lambda x: (lambda y: autodiff.where(x > 0, y, 0.0) + autodiff.where(x < 1, y * x, 0.0))(autodiff.sqrt(x)),
+        [np.nan, np.nan, 0.25],
+    ),
+    "maximum": (lambda x: autodiff.maximum(autodiff.log(autodiff.abs(x)), -5), [-1, 0, 0.25]),
+    "clip": (lambda x: autodiff.clip(autodiff.log(autodiff.abs(x)), -5, 5), [-1, 0, 0.25]),
+    "max": (lambda x: autodiff.max(autodiff.sqrt(abs(x))), [0, 0, 0.25]),
+    "index": (lambda x: autodiff.sqrt(x)[2], [0, 0, 0.25]),
+    "slice": (lambda x: autodiff.sqrt(x)[2:] * 2, [0, 0, 0.5]),
+    "mask": (lambda x: autodiff.sqrt(x)[x > 0], [0, 0, 0.25]),
+    "indices": (lambda x: autodiff.where([True, False], autodiff.sqrt(x)[[2, 0]], 0.0), [0, 0, 0.25]),
+    "the same index": (lambda x: autodiff.where([True, False], autodiff.sqrt(x)[[2, 2]], 0.0), [0, 0, 0.25]),
+    "sum": (
+        lambda x: autodiff.where(
+            [True, False], autodiff.sqrt(autodiff.stack([x[:2] + 2, x[:2]])).sum(axis=1), 0.0
+        ),
+        [0.5, 0.5 / np.sqrt(2), 0],
+    ),
+    "mean": (
+        lambda x: autodiff.where(
+            [[True], [False]], autodiff.sqrt(autodiff.stack([x + 5, x])).mean(axis=1, keepdims=True), 0.0
+        ),
+        [1 / 12, 1 / np.sqrt(180), 1 / 18],
+    ),
+    "reshape, T": (
+        lambda x: autodiff.where((x > 0).reshape(3, 1), autodiff.sqrt(x).reshape(1, 3).T, 0.0), [0, 0, 0.25]
+    ),
+    "concatenate": (lambda x: autodiff.concatenate([autodiff.sqrt(x), x])[2:], [1, 1, 1.25]),
+    "stack": (lambda x: autodiff.where(x > 0, autodiff.stack([autodiff.sqrt(x), x]), 0.0), [0, 0, 1.25]),
+    "rows of softmax": (
+        lambda x: autodiff.where(
+            [[True], [False]], autodiff.softmax(autodiff.stack([x, autodiff.sqrt(x)])), 0.0
+        ),
+        [0, 0, 0],
+    ),
+    "logsumexp": (
+        lambda x: autodiff.where(
+            [True, False], autodiff.logsumexp(autodiff.stack([x * 0, autodiff.sqrt(x)])), x[0]
+        ),
+        [1, 0, 0],
+    ),
+    "losses of rows": (
+        lambda x: autodiff.where(
+            [True, False],
+            autodiff.softmax_cross_entropy(autodiff.stack([x * 0, autodiff.sqrt(x)]), [0, 0], reduction="none"), x[0],
+        ),
+        [1, 0, 0],
+    ),
+    "elementwise losses": (
+        lambda x: autodiff.where(x > 0, autodiff.l2_loss(autodiff.sqrt(x), [0, 0, 0], reduction="none"), x), [1, 1, 0.5]
+    ),
+    "activation": (lambda x: autodiff.where(x > 0, autodiff.relu(autodiff.sqrt(x)), x), [1, 1, 0.25]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NOT_TAKEN)
+def test_what_was_not_taken_does_not_count(backend: Arrays, name: str) -> None:
+    f, expected = NOT_TAKEN[name]
+    (found,) = slopes_of(backend, f, X)
+    assert_allclose(found, expected, rtol=1e-14, atol=1e-15)
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_products_of_what_was_not_taken(backend: Arrays, columns: int) -> None:
+    """Rows, columns and single elements of a product, of matrices with NaN and infinities in them."""
+    x = np.array([[1.0, -1.0], [4.0, 0.0], [9.0, 1.0]])  # roots: NaN in the first row, an infinite slope in the second
+    w = np.array([[2.0, np.inf], [3.0, 5.0]])[:, :columns]
+    taken = np.array([[False, False], [False, False], [True, False]])[:, :columns]
+    root = np.sqrt(np.abs(x))
+    for product in (lambda a, b: a @ b, autodiff.linear, lambda a, b: autodiff.linear(a, b, activation="silu")):
+        activated = product(np.array([[1.0]]), np.array([[1.0]])) != 1  # silu, whose slope is 1 at what is large
+
+        def f(x: Any, w: Any, product: Function = product) -> Any:
+            return autodiff.where(backend.put(taken), product(autodiff.sqrt(x), w), 0.0)
+
+        dx, dw = slopes_of(backend, f, x, w)
+        z = root[2] @ w[:, 0]
+        s = 1 / (1 + np.exp(-z))
+        slope = s * (1 + z * (1 - s)) if activated else 1.0
+        assert_allclose(dx, [[0, 0], [0, 0], slope * w[:, 0] / (2 * root[2])], rtol=1e-12)
+        assert_allclose(dw, np.stack([slope * root[2], [0, 0]], axis=1)[:, :columns], rtol=1e-12)
+
+
+def test_a_row_of_a_product_of_which_some_was_taken(backend: Arrays) -> None:
+    """An infinite weight of a column that this row did not take does not count for it, but for the row that did."""
+    taken = backend.put([[True, False], [True, True]])
+    dx, dw = slopes_of(backend, lambda x, w: autodiff.where(taken, x @ w, 0.0), [[1.0], [2.0]], [[3.0, np.inf]])
+    np.testing.assert_array_equal(dx, [[3], [np.inf]])
+    np.testing.assert_array_equal(dw, [[3, 2]])
+
+
+def test_a_computed_zero_counts(backend: Arrays) -> None:
+    """Only what was not taken is left out: a slope of 0 times an infinite one is what it is."""
+    np.testing.assert_array_equal(slopes_of(backend, lambda x: autodiff.sqrt(x) * 0, [0.0, 4.0]), [[np.nan, 0]])
+
+
+def test_logsumexp_of_logarithms(backend: Arrays) -> None:
+    """It is log(sum(v)), whose slope is 1 / sum(v), at 0 as well."""
+    logsumexp, log = autodiff.logsumexp, autodiff.log
+    for v in ([0.0, 1.0], [0.0, 0.0, 4.0], [[0.0, 2.0], [0.5, 0.0]], [0.0], [0.0, 0.0]):
+        sums = np.broadcast_to(np.sum(v, axis=-1, keepdims=True), np.shape(v))
+        with np.errstate(divide="ignore"):
+            assert_allclose(slopes_of(backend, lambda v: logsumexp(log(v)), v)[0], 1 / sums, rtol=1e-15)
+    (hidden,) = slopes_of(backend, lambda v: logsumexp(log(v), where=backend.put([True, True, False])), [0.0, 2.0, 0.0])
+    np.testing.assert_array_equal(hidden, [0.5, 0.5, 0])
+    (some,) = slopes_of(
+        backend, lambda v: autodiff.where(backend.put([True, False]), logsumexp(log(v)), 0.0), [[0.0, 2.0], [0.0, 0.0]]
+    )
+    np.testing.assert_array_equal(some, [[0.5, 0.5], [0, 0]])
+    x = autodiff.Variable(backend.put([0.0, 1.0]))
+    with np.errstate(divide="ignore"):
+        y = log(x)
+    np.testing.assert_array_equal(backend.get(autodiff.gradients(logsumexp(y), y)), [0, 1])
+
+
+def test_a_sum_of_nothing_has_no_slope(backend: Arrays) -> None:
+    nothing = backend.put([[-np.inf, -np.inf], [0.0, -np.inf]])
+    (grad,) = slopes_of(backend, lambda t: autodiff.logsumexp(t + nothing), [[0.5, 1.0], [0.5, 1.0]])
+    np.testing.assert_array_equal(grad, [[0, 0], [1, 0]])
+
+
+def test_information_of_what_cannot_happen(backend: Arrays) -> None:
+    """0 log 0 is 0, and so is its part of the gradient by the logits."""
+    logits = [0.0, 1.0, -np.inf]
+    for f in (
+        lambda x: autodiff.entropy(autodiff.softmax(x)),
+        lambda x: autodiff.kl_divergence(autodiff.softmax(x), [0.25, 0.75, 0.0]),
+        lambda x: autodiff.cross_entropy(autodiff.softmax(x), [0.25, 0.75, 0.0]),
+        lambda x: autodiff.cross_entropy([0.25, 0.75, 0.0], autodiff.softmax(x)),
+    ):
+
+        def of_two(x: Any, f: Function = f) -> Any:
+            return f(autodiff.concatenate([x, np.array([-np.inf])]))
+
+        (found,) = slopes_of(backend, f, logits)
+        expected = central_difference(lambda x: float(of_two(x)), np.array(logits[:2]))
+        assert_allclose(found, [*expected, 0], rtol=1e-8, atol=1e-9)
 
 
 def test_equal_elements_share(backend: Arrays) -> None:

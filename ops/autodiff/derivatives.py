@@ -22,8 +22,9 @@ def value_and_grad(f: Callable[..., Any], /, argnums: int | tuple[int, ...] = 0)
     f : callable
         Computes a number with the arithmetic of arrays and the functions of `autodiff`.
     argnums : int or tuple of int, default 0
-        Which positional arguments: numbers or arrays of floats, which keep their dtype (a Python number counts as
-        float64), or tuples, lists and dicts of them, nested as they may be. None in them is passed on as it is.
+        Which positional arguments: numbers or arrays of floats, which keep their dtype (integers, and Python's
+        numbers, count as float64), or tuples, lists and dicts of them, nested as they may be. None in them is passed
+        on as it is.
 
     Returns
     -------
@@ -35,7 +36,7 @@ def value_and_grad(f: Callable[..., Any], /, argnums: int | tuple[int, ...] = 0)
     Raises
     ------
     TypeError
-        If f cannot be called or an argnum is no integer. When called: if an argument holds no floats, or the value
+        If f cannot be called or an argnum is no integer. When called: if an argument holds no numbers, or the value
         depends on a Variable that is no argument's. So gradients of gradients, which are not supported, are refused.
     ValueError
         When called: if there is no such argument, f returns no number, or an activation in it has no derivative.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -11,7 +12,8 @@ from softgrad import ops
 from softgrad.kernels.formulas.elementwise_loss_table import ELEMENTWISE_LOSSES
 from softgrad.ops.activations import find_activation
 from softgrad.ops.arguments import float_array
-from softgrad.ops.autodiff.graph import Node, record, record_joint, value_of
+from softgrad.ops.autodiff.arrays import product_ways, stretched
+from softgrad.ops.autodiff.graph import Node, Taken, Way, both, each, record, record_joint, value_of
 from softgrad.ops.axes import Axis
 from softgrad.ops.backend import backend_of
 
@@ -27,9 +29,32 @@ def _from_backward(name: str, saved: str) -> Function:
         value = value_of(x)
         y = forward(value, **options)
         kept = value if saved == "input" else y
-        return record(y, (x, lambda grad: backward(grad, kept, **options)))
+        return record(y, (x, each(lambda grad: backward(grad, kept, **options))))
 
-    return _described(function, forward)
+    return described(function, forward)
+
+
+def _normalised(name: str) -> Function:
+    """softmax or log_softmax, from the backward: every element of a row comes from all of them."""
+    forward, backward = getattr(ops, name), getattr(ops, f"{name}_backward")
+
+    def function(x: Any, /, *, axis: Axis = -1, where: Any = None, **options: Any) -> Any:
+        _refuse_out(name, options)
+        options |= {"axis": axis, "where": where}
+        y = forward(value_of(x), **options)
+
+        def way(grad: Any, taken: Taken) -> tuple[Any, Taken]:
+            rows = None if taken is None else taken.any(axis=axis, keepdims=True)
+            return backward(grad, y, **options), rows if where is None else both(rows, _seen(y, where))
+
+        return record(y, (x, way))
+
+    return described(function, forward)
+
+
+def _seen(like: Any, where: Any) -> Any:
+    xp = backend_of(like=like).xp
+    return xp.broadcast_to(xp.asarray(where), like.shape)
 
 
 def _from_with_grad(name: str) -> Function:
@@ -43,14 +68,14 @@ def _from_with_grad(name: str) -> Function:
             return loss(x, targets, **options)
         value, slope = with_grad(x.value, targets, **options)
 
-        def backward(grad: Any) -> Any:
+        def by_element(of_loss: Any) -> Any:
             # One loss for each row, without reduction: it is that of all the row's classes, axis 1.
-            whole = grad.ndim in (0, slope.ndim)
-            return slope * (grad if whole else grad.reshape(grad.shape[0], 1, *grad.shape[1:]))
+            whole = of_loss is None or of_loss.ndim in (0, slope.ndim)
+            return of_loss if whole else of_loss.reshape(of_loss.shape[0], 1, *of_loss.shape[1:])
 
-        return record(value, (x, backward))
+        return record(value, (x, lambda grad, taken: (slope * by_element(grad), by_element(taken))))
 
-    return _described(function, loss)
+    return described(function, loss)
 
 
 def _refuse_out(name: str, options: dict[str, Any]) -> None:
@@ -63,12 +88,12 @@ def _refuse_variable(targets: Any) -> None:
         raise TypeError("targets must be constants, which have no gradient; pass the .value of the Variable")
 
 
-def _described(function: Function, op: Function) -> Function:
-    """Give the function the name and signature of the op, which has its documentation."""
+def described(function: Function, op: Function, more: str = "") -> Function:
+    """Give the function the name and signature of the op, which has its documentation; `more` is to be said here."""
     signature = inspect.signature(op, eval_str=True)  # the names in its annotations are of another module
     function.__name__ = function.__qualname__ = op.__name__
     function.__module__ = "softgrad.ops.autodiff"
-    function.__doc__ = f"`ops.{op.__name__}`, for a Variable too."
+    function.__doc__ = f"`ops.{op.__name__}`, for a Variable too{more}."
     function.__signature__ = signature.replace(  # type: ignore[attr-defined]
         parameters=[parameter for parameter in signature.parameters.values() if parameter.name != "out"]
     )
@@ -77,22 +102,39 @@ def _described(function: Function, op: Function) -> Function:
 
 FUNCTIONS: dict[str, Function] = {
     **{name: _from_backward(name, row.saved) for name, row in ops.ACTIVATIONS.items()},
-    **{name: _from_backward(name, "output") for name in ("softmax", "log_softmax")},
+    **{name: _normalised(name) for name in ("softmax", "log_softmax")},
     **{name: _from_with_grad(name) for name in ("softmax_cross_entropy", *ELEMENTWISE_LOSSES)},
 }
 
 
 def logsumexp(x: Any, /, *, axis: Axis = -1, keepdims: bool = False, where: Any = None) -> Any:
-    """`ops.logsumexp`, for a Variable too; its gradient is grad * softmax(x)."""
+    """`ops.logsumexp`, for a Variable too; its gradient is grad * softmax(x), and 0 where all of a row is -inf.
+
+    Of the logarithm of a 0, ``logsumexp(log(v))`` with a v of 0, it is the limit: grad / sum(v).
+    """
     value = value_of(x)
+    sums = ops.logsumexp(value, axis=axis, keepdims=keepdims, where=where)
+    if not isinstance(x, Node):
+        return sums
+    xp = backend_of(value=value).xp
+    nothing = value == -math.inf
 
-    def backward(grad: Any) -> Any:
-        probs = ops.softmax(value, axis=axis, where=where)
-        if axis is not None and not keepdims:
-            grad = backend_of(grad=grad).xp.expand_dims(grad, axis)
-        return grad * probs
+    def over_elements(reduced: Any) -> Any:
+        return stretched(xp, reduced, value.shape, axis, keepdims)
 
-    return record(ops.logsumexp(value, axis=axis, keepdims=keepdims, where=where), (x, backward))
+    def through(elements: Any, slope: Callable[[], Any]) -> Way:
+        def way(grad: Any, taken: Taken) -> tuple[Any, Taken]:
+            taken = both(None if taken is None else over_elements(taken), elements)
+            return over_elements(grad) * slope(), taken if where is None else both(taken, _seen(value, where))
+
+        return way
+
+    def softmax() -> Any:
+        return ops.softmax(value, axis=axis, where=where)
+
+    # exp(log(v)) is v, and its slope 1: but by way of the logarithm, 0 times infinity.
+    past_log = through(nothing, lambda: xp.exp(-over_elements(sums)))
+    return record(sums, (x, through(~nothing, softmax)), (x.log_of, past_log))
 
 
 def linear(x: Any, w: Any, b: Any = None, /, *, activation: str | None = None, **parameters: Any) -> Any:
@@ -108,11 +150,17 @@ def linear(x: Any, w: Any, b: Any = None, /, *, activation: str | None = None, *
     y = ops.linear(x_value, w_value, b_value, activation=activation, preactivation=kept, **parameters)
     saved = y if activation is not None and kept is None else kept
 
-    def backward(grad: Any) -> list[Any]:
-        grads = ops.linear_backward(
-            grad, saved, x_value, w_value, activation=activation, input_grad=isinstance(x, Node), **parameters
-        )
-        return of_parents(grads)
+    def backward(grad: Any, taken: Taken) -> Iterable[tuple[Any, Taken]]:
+        if taken is None:
+            grads = ops.linear_backward(
+                grad, saved, x_value, w_value, activation=activation, input_grad=isinstance(x, Node), **parameters
+            )
+            return of_parents((part, None) for part in grads)
+        if activation is not None:
+            grad = getattr(ops, f"{activation}_backward")(grad, saved, **parameters)
+        grad = backend.xp.where(taken, grad, 0)
+        by_x, by_w = product_ways(backend.xp, x_value, w_value)
+        return of_parents((by_x(grad, taken), by_w(grad, taken), (grad, taken)))
 
     return record_joint(y, parents, backward)
 
@@ -133,7 +181,7 @@ def linear_cross_entropy(
             "use linear and softmax_cross_entropy"
         )
     loss, slopes = ops.linear_cross_entropy_with_grad(*values, **options)
-    return record_joint(loss, parents, lambda grad: [slope * grad for slope in of_parents(slopes)])
+    return record_joint(loss, parents, lambda grad, taken: [(slope * grad, taken) for slope in of_parents(slopes)])
 
 
 def _variables(*arguments: Any) -> tuple[list[Node], Callable[[Iterable[Any]], list[Any]]]:

@@ -5,13 +5,58 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from softgrad.ops.arguments import as_array, float_array
-from softgrad.ops.autodiff import arrays
+from softgrad.ops.autodiff import arrays, elementwise
 from softgrad.ops.autodiff.graph import Node, value_of
 from softgrad.ops.axes import Axis
 from softgrad.ops.backend import backend_of
 
-REMEDY = "use the functions of softgrad.ops.autodiff, or its .value, which counts as a constant"
+REMEDY = "use {} of softgrad.ops.autodiff, or its .value, which counts as a constant"
+
+# The arithmetic of arrays that meet a Variable on the right, as NumPy calls it.
+ARITHMETIC: dict[Any, Callable[..., Any]] = {
+    np.add: elementwise.add,
+    np.subtract: elementwise.subtract,
+    np.multiply: elementwise.multiply,
+    np.divide: elementwise.divide,
+    np.power: elementwise.power,
+    np.matmul: arrays.matmul,
+}
+COMPARISONS = {np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal}
+
+# Where NumPy has another name for a function of `autodiff`.
+OTHER_NAMES = {"absolute": "abs", "fabs": "abs", "amax": "max", "amin": "min"}
+
+
+def _remedy(name: str) -> str:
+    """What to use instead of NumPy's function of that name."""
+    from softgrad.ops import autodiff
+
+    ours = OTHER_NAMES.get(name, name)
+    return REMEDY.format(ours if ours in autodiff.__all__ else "the functions")
+
+
+class _Ufuncs:
+    """`__array_ufunc__` of a Variable: arithmetic is autodiff's, and all other ufuncs name what to use instead.
+
+    NumPy looks for it in the class, and finds `call`. CuPy asks an object for it, and leaves arithmetic to those that
+    have None there, as to all that are no arrays of its own.
+    """
+
+    def __get__(self, variable: Any, owner: type) -> Callable[..., Any] | None:
+        return self.call if variable is None else None
+
+    @staticmethod
+    def call(variable: Any, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        if method == "__call__" and not options:
+            if ufunc in ARITHMETIC:
+                return ARITHMETIC[ufunc](*inputs)
+            if ufunc in COMPARISONS:
+                return ufunc(*map(value_of, inputs))
+        name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+        raise TypeError(f"numpy.{name} takes no Variable; {_remedy(name)}")
 
 
 class Variable(Node):
@@ -23,7 +68,7 @@ class Variable(Node):
     Parameters
     ----------
     value : array_like
-        Of floats. A Python number counts as float64.
+        Of floats; integers count as float64, and Python's numbers.
 
     Attributes
     ----------
@@ -45,18 +90,22 @@ class Variable(Node):
 
     __slots__ = ()
 
-    # Arrays leave arithmetic with a Variable to it; NumPy's functions refuse it, and do not lose the graph in silence.
-    __array_ufunc__ = None
+    __array_ufunc__ = _Ufuncs()
     __array_priority__ = 1000
 
     def __init__(self, value: Any, /) -> None:
         super().__init__(checked_floats(value, "value"))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        raise TypeError(f"a Variable does not become an array, which has no gradient; {REMEDY}")
+        raise TypeError(f"a Variable does not become an array, which has no gradient; {_remedy('')}")
 
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
-        raise TypeError(f"numpy.{function.__name__} takes no Variable; {REMEDY}")
+        raise TypeError(f"numpy.{function.__name__} takes no Variable; {_remedy(function.__name__)}")
+
+    def __float__(self) -> float:
+        raise TypeError(f"a Variable does not become a number, which has no gradient; {_remedy('')}")
+
+    __int__ = __float__
 
     def __repr__(self) -> str:
         return f"Variable({self.value!r})"
@@ -94,6 +143,10 @@ class Variable(Node):
         """`autodiff.mean` of this."""
         return arrays.mean(self, axis=axis, keepdims=keepdims)
 
+    def min(self, axis: Axis = None, keepdims: bool = False) -> Any:
+        """`autodiff.min` of this."""
+        return arrays.min(self, axis=axis, keepdims=keepdims)
+
     def max(self, axis: Axis = None, keepdims: bool = False) -> Any:
         """`autodiff.max` of this."""
         return arrays.max(self, axis=axis, keepdims=keepdims)
@@ -112,34 +165,34 @@ class Variable(Node):
         return bool(self.value)
 
     def __add__(self, other: Any) -> Any:
-        return arrays.add(self, other)
+        return elementwise.add(self, other)
 
     def __radd__(self, other: Any) -> Any:
-        return arrays.add(other, self)
+        return elementwise.add(other, self)
 
     def __sub__(self, other: Any) -> Any:
-        return arrays.subtract(self, other)
+        return elementwise.subtract(self, other)
 
     def __rsub__(self, other: Any) -> Any:
-        return arrays.subtract(other, self)
+        return elementwise.subtract(other, self)
 
     def __mul__(self, other: Any) -> Any:
-        return arrays.multiply(self, other)
+        return elementwise.multiply(self, other)
 
     def __rmul__(self, other: Any) -> Any:
-        return arrays.multiply(other, self)
+        return elementwise.multiply(other, self)
 
     def __truediv__(self, other: Any) -> Any:
-        return arrays.divide(self, other)
+        return elementwise.divide(self, other)
 
     def __rtruediv__(self, other: Any) -> Any:
-        return arrays.divide(other, self)
+        return elementwise.divide(other, self)
 
     def __pow__(self, other: Any) -> Any:
-        return arrays.power(self, other)
+        return elementwise.power(self, other)
 
     def __rpow__(self, other: Any) -> Any:
-        return arrays.power(other, self)
+        return elementwise.power(other, self)
 
     def __matmul__(self, other: Any) -> Any:
         return arrays.matmul(self, other)
@@ -148,7 +201,10 @@ class Variable(Node):
         return arrays.matmul(other, self)
 
     def __neg__(self) -> Any:
-        return arrays.negative(self)
+        return elementwise.negative(self)
+
+    def __abs__(self) -> Any:
+        return elementwise.abs(self)
 
     def __lt__(self, other: Any) -> Any:
         return self.value < value_of(other)
@@ -172,13 +228,11 @@ class Variable(Node):
 
 
 def checked_floats(value: Any, name: str) -> Any:
-    """The value as an array of floats, or as a NumPy number; raises TypeError if it is neither."""
+    """The value as an array of floats, or as a NumPy number, integers as float64; raises TypeError if it is neither."""
     if isinstance(value, Variable):
         raise TypeError(f"{name} is a Variable already; gradients of gradients are not supported; pass its .value")
     backend = backend_of(**{name: value})
     array = as_array(backend, value, name)
-    if array.dtype.kind in "iub":
-        raise TypeError(
-            f"{name} must hold floats to have a gradient; got {array.dtype}; convert it, as in numpy.asarray(x, float)"
-        )
+    if array.dtype.kind == "b":
+        raise TypeError(f"{name} must hold numbers to have a gradient; got bool; convert it, as in x.astype(float)")
     return float_array(backend, array, name)[()]
