@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from softgrad.bench.peers import is_installed
 from softgrad.bench.report import Report, markdown
 from softgrad.bench.results import Results
+from softgrad.train import strict_json
 from softgrad.train.atomic import atomic_write
 
 CHART_SUFFIXES = (".png", ".svg")
@@ -35,7 +35,7 @@ def check_files(json_file: Path | None, table_file: Path | None, chart_file: Pat
 def write_files(found: dict[str, Any], report: Report, json_file: Path | None, table_file: Path | None) -> None:
     """Write those that are asked for: what was found as JSON, the report as Markdown."""
     if json_file is not None:
-        atomic_write(json_file, json.dumps(found, indent=1).encode())
+        atomic_write(json_file, strict_json.dumps(found, indent=1).encode())
     if table_file is not None:
         atomic_write(table_file, markdown(report).encode())
 

@@ -8,7 +8,6 @@ measures them all.
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from softgrad.bench.results import Results
 from softgrad.bench.settings import DTYPES, ON_CARD, QUICK_BUDGET, Settings
 from softgrad.bench.training import TrainingSettings, training_report
 from softgrad.ops.backend import get_backend
-from softgrad.train import load_dataset
+from softgrad.train import load_dataset, strict_json
 from softgrad.train.atomic import atomic_write
 
 EPOCHS, ROUNDS = 10, 2
@@ -58,7 +57,7 @@ def main(folder: Path, data_dir: Path | None) -> None:
 
 
 def _write(folder: Path, found: dict[str, object], document: str) -> None:
-    atomic_write(folder / "gpu.json", json.dumps(found, indent=1).encode())
+    atomic_write(folder / "gpu.json", strict_json.dumps(found, indent=1).encode())
     atomic_write(folder / "gpu.md", document.encode())
 
 

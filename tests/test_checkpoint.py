@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import errno
 import json
-from dataclasses import replace
+import math
+import os
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 import softgrad.train.run
 from softgrad.ops.backend import CPU
 from softgrad.train import Run, TrainConfig, Trainer, load_checkpoint, load_dataset, save_checkpoint
-from softgrad.train.config import ADDED, OPTIMIZERS
+from softgrad.train.config import OPTIMIZERS
 from softgrad.train.errors import CheckpointError, RunDirectoryError
+from softgrad.train.loop import Progress
 from softgrad.train.run import read_metrics
+from softgrad.train.tensor_file import pack, unpack
 
 CONFIG = TrainConfig(dataset="digits", hidden=(16, 8), epochs=3)
 
@@ -102,21 +106,6 @@ def test_every_optimizer_goes_on_bit_for_bit_within_an_epoch(tmp_path, optimizer
         assert np.array_equal(expected[tensor], found[tensor]), tensor
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "nesterov"])
-def test_a_run_of_the_first_version_is_resumed(tmp_path, optimizer):
-    config = replace(CONFIG, optimizer=optimizer)
-    whole, cut = Run.start(config, tmp_path / "whole"), Run.start(config, tmp_path / "cut")
-    list(whole.epochs())
-    list(cut.epochs(stop=stop_after(17)))
-    settings = {name: value for name, value in cut.trainer.config.to_json().items() if name not in ADDED}
-    rewritten(cut.checkpoint, config={**settings, "momentum": 0.9})
-    list(Run.resume(tmp_path / "cut").epochs())
-    expected, found = (load_file(run.checkpoint) for run in (whole, cut))
-    assert expected.keys() == found.keys()
-    for tensor in expected:
-        assert np.array_equal(expected[tensor], found[tensor]), tensor
-
-
 def test_a_checkpoint_without_the_states_of_its_optimizer_is_refused(finished):
     rewritten(finished.checkpoint, config=TrainConfig(dataset="digits", hidden=(16, 8), optimizer="adam").to_json())
     with pytest.raises(CheckpointError, match=r"exp_avg.layers.0.weight must be float32 .*; found nothing"):
@@ -158,25 +147,15 @@ def test_what_is_no_safetensors_file_is_refused(tmp_path):
         load_checkpoint(path)
 
 
-def test_a_safetensors_file_of_another_program_is_refused(tmp_path):
-    save_file({"weight": np.zeros(3, np.float32)}, tmp_path / "other.safetensors")
-    with pytest.raises(CheckpointError, match="is no softgrad checkpoint"):
-        load_checkpoint(tmp_path / "other.safetensors")
-
-
 def test_a_missing_checkpoint_is_named(tmp_path):
     with pytest.raises(CheckpointError, match=r"checkpoint .*nowhere cannot be read \(No such file or directory\)"):
         load_checkpoint(tmp_path / "nowhere")
 
 
-def metadata_of(path):
-    content = path.read_bytes()
-    return json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
-
-
 def rewritten(path, **changes):
-    metadata = metadata_of(path)
-    save_file(load_file(path), path, {**metadata, **{key: json.dumps(value) for key, value in changes.items()}})
+    """The same tensors with another description, whole again."""
+    tensors, description = unpack(path.read_bytes())
+    path.write_bytes(pack(tensors, description | changes))
 
 
 def test_a_checkpoint_of_another_architecture_is_refused(finished):
@@ -188,20 +167,84 @@ def test_a_checkpoint_of_another_architecture_is_refused(finished):
         load_checkpoint(finished.path).model(CPU)
 
 
+def test_a_network_that_the_file_does_not_hold_is_refused_before_memory_is_asked_for(finished):
+    rewritten(finished.checkpoint, config=replace(CONFIG, hidden=(10**12,)).to_json())
+    with pytest.raises(CheckpointError, match=r"layers\.0\.weight must be float32 of shape"):
+        load_checkpoint(finished.path).model(CPU)
+
+
+PROGRESS = asdict(Progress())
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {"config": {}},
+        {"config": []},
         {"config": {**CONFIG.to_json(), "lr": -1}},
+        {"config": {**CONFIG.to_json(), "hidden": "16"}},
         {"progress": {"epoch": 1}},
+        {"progress": [1]},
+        {"progress": {**PROGRESS, "epoch": "x"}},
+        {"progress": {**PROGRESS, "batch": -1}},
+        {"progress": {**PROGRESS, "correct": 1.5}},
+        {"progress": {**PROGRESS, "best_accuracy": 2}},
+        {"progress": {**PROGRESS, "seconds": True}},
         {"image_shape": [8]},
+        {"image_shape": [8, 0]},
+        {"image_shape": [8.0, 8]},
+        {"image_shape": 64},
         {"inputs": {"scale": 1}},
+        {"inputs": {"scale": "1", "shift": 0}},
+        {"inputs": {"scale": None, "shift": 0}},
+        {"max_value": 65536},
+        {"max_value": 0},
+        {"max_value": 16.5},
+        {"class_names": "0123456789"},
+        {"class_names": [0, 1, 2]},
+        {"class_names": []},
     ],
+    ids=str,
 )
 def test_a_damaged_description_is_refused(finished, changes):
     rewritten(finished.checkpoint, **changes)
-    with pytest.raises(CheckpointError, match="has a damaged description"):
+    with pytest.raises(CheckpointError, match="has a damaged description") as refusal:
         load_checkpoint(finished.path)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("place", [{"batch": 13}, {"epoch": 4}, {"epoch": 3, "batch": 1}], ids=str)
+def test_a_place_that_the_run_has_not_is_refused(finished, place):
+    rewritten(finished.checkpoint, progress={**PROGRESS, **place})
+    trainer = Trainer(CONFIG, load_dataset("digits"), CPU)
+    before = trainer.model.params.copy()
+    with pytest.raises(CheckpointError, match="is none of the run's 3 epochs of 12 batches"):
+        load_checkpoint(finished.path).restore(trainer)
+    assert np.array_equal(trainer.model.params, before)
+
+
+def test_a_trainer_is_restored_as_a_whole_or_not_at_all(finished):
+    rewritten(finished.checkpoint, config=TrainConfig(dataset="digits", hidden=(16, 8), optimizer="adam").to_json())
+    checkpoint = load_checkpoint(finished.path)
+    trainer = Trainer(checkpoint.config, load_dataset("digits"), CPU)
+    before = trainer.model.params.copy()
+    with pytest.raises(CheckpointError, match="found nothing"):
+        checkpoint.restore(trainer)
+    assert np.array_equal(trainer.model.params, before)
+    assert trainer.progress == Progress()
+
+
+def test_a_loss_that_is_not_finite_is_kept_as_null(finished):
+    finished.trainer.progress.loss_sum = math.inf
+    save_checkpoint(str(finished.checkpoint), finished.trainer)
+    assert math.isnan(load_checkpoint(str(finished.checkpoint)).progress.loss_sum)
+
+
+def test_a_pipe_or_a_device_is_no_checkpoint(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero", "no\0name"):
+        with pytest.raises(CheckpointError, match="cannot be read"):
+            load_checkpoint(path)
 
 
 def test_a_checkpoint_of_other_images_is_not_resumed(finished):

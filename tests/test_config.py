@@ -130,19 +130,6 @@ def test_a_resolved_configuration_holds_the_defaults_and_is_kept_by_json(optimiz
     assert TrainConfig.from_json(json.loads(json.dumps(resolved.to_json()))) == resolved
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov"])
-def test_a_configuration_of_the_first_version_is_read(optimizer):
-    # as it was written when momentum stood there for every optimizer
-    first = {
-        "dataset": "digits", "hidden": [16], "activation": "relu", "optimizer": optimizer, "lr": 0.1, "momentum": 0.8,
-        "weight_decay": 0.001, "schedule": "cosine", "batch_size": 128, "epochs": 3, "seed": 0, "dtype": "float32",
-        "backend": "cpu",
-    }  # fmt: skip
-    config = TrainConfig.from_json(first)
-    assert config.momentum == (None if optimizer == "sgd" else 0.8)
-    assert (config.lr, config.weight_decay, config.warmup_steps) == (0.1, 0.001, 0)
-
-
 @pytest.mark.parametrize("rows", [1, 37, CHUNK // 100 + 11])  # one chunk, one, and a second that is not full
 def test_standardised_pixels_have_mean_0_and_deviation_1(rows):
     images = np.random.default_rng(0).integers(0, 256, (rows, 100), np.uint8)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import errno
 import math
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_safetensors
-from safetensors.numpy import save as save_safetensors
 
 import softgrad
 from softgrad.ops.backend import Backend
@@ -21,10 +19,9 @@ from softgrad.train.datasets import Dataset
 from softgrad.train.errors import CheckpointError
 from softgrad.train.evaluation import to_numpy
 from softgrad.train.loop import Progress, Trainer
-from softgrad.train.model import MLP
+from softgrad.train.model import MLP, parameter_shapes
 from softgrad.train.standardise import Standardisation
-
-FORMAT = "softgrad-checkpoint-1"
+from softgrad.train.tensor_file import TensorFileError, pack, unpack
 
 
 @dataclass(frozen=True)
@@ -65,8 +62,10 @@ class Checkpoint:
         CheckpointError
             If the file holds another network than its configuration describes.
         """
+        for name, shape in parameter_shapes(self.sizes).items():  # before memory is asked for
+            self._tensor(name, shape, np.dtype(self.config.dtype))
         model = MLP(self.sizes, self.config.activation, self.config.dtype, backend)
-        self._fill(model, model.params, "")
+        self._fill(model, {"": model.params})
         return model
 
     def restore(self, trainer: Trainer) -> None:
@@ -75,15 +74,19 @@ class Checkpoint:
         Raises
         ------
         CheckpointError
-            If the trainer's network or data are not those of the checkpoint.
+            If the trainer's network or data are not those of the checkpoint; the trainer is then as it was.
         """
         self.check_fits(trainer.dataset)
         if trainer.inputs != self.inputs:
             raise CheckpointError(f"{self.path} was trained on other images than those of {trainer.dataset.source}")
-        self._fill(trainer.model, trainer.model.params, "")
-        for name, state in trainer.optimizer.state.items():
-            self._fill(trainer.model, state, f"{name}.")
-        trainer.progress = Progress(**asdict(self.progress))
+        epoch, batch = self.progress.epoch, self.progress.batch
+        if epoch * trainer.batches + batch > trainer.config.epochs * trainer.batches or batch > trainer.batches:
+            raise CheckpointError(
+                f"{self.path} stands at batch {batch} of epoch {epoch + 1}, which is none of the run's "
+                f"{trainer.config.epochs} epochs of {trainer.batches} batches"
+            )
+        self._fill(trainer.model, _flat_arrays(trainer))
+        trainer.progress = replace(self.progress)
 
     def check_fits(self, dataset: Dataset) -> None:
         """Raise CheckpointError unless the model takes the data set's images and classes."""
@@ -94,19 +97,24 @@ class Checkpoint:
                 f"choose the data set it was trained on, {self.config.dataset}"
             )
 
-    def _fill(self, model: MLP, flat: Any, prefix: str) -> None:
-        for name, view in model.named(flat):
-            tensor = self.tensors.get(prefix + name)
-            if tensor is None or tensor.shape != view.shape or tensor.dtype != view.dtype:
-                found = "nothing" if tensor is None else f"{tensor.dtype} of shape {tensor.shape}"
-                raise CheckpointError(
-                    f"{self.path} is of another network: {prefix + name} must be {view.dtype} of shape {view.shape}; "
-                    f"found {found}"
-                )
-            view[...] = model.backend.xp.asarray(tensor)
+    def _fill(self, model: MLP, flats: Mapping[str, Any]) -> None:
+        """Copy tensors into arrays of the network's parameters, by the prefix of the names; all or none."""
+        views = {prefix + name: view for prefix, flat in flats.items() for name, view in model.named(flat)}
+        tensors = {name: self._tensor(name, view.shape, view.dtype) for name, view in views.items()}
+        for name, view in views.items():
+            view[...] = model.backend.xp.asarray(tensors[name])
+
+    def _tensor(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        tensor = self.tensors.get(name)
+        if tensor is None or tensor.shape != shape or tensor.dtype != dtype:
+            found = "nothing" if tensor is None else f"{tensor.dtype} of shape {tensor.shape}"
+            raise CheckpointError(
+                f"{self.path} is of another network: {name} must be {dtype} of shape {shape}; found {found}"
+            )
+        return tensor
 
 
-def save_checkpoint(path: Path, trainer: Trainer) -> None:
+def save_checkpoint(path: str | Path, trainer: Trainer) -> None:
     """Write the trainer's state to `path`, atomically: what was there stays until the new file is whole.
 
     Raises
@@ -114,15 +122,13 @@ def save_checkpoint(path: Path, trainer: Trainer) -> None:
     OSError
         If it cannot be written.
     """
-    flats = {"": trainer.model.params} | {f"{name}.": flat for name, flat in trainer.optimizer.state.items()}
     tensors = {
         prefix + name: np.ascontiguousarray(to_numpy(view))
-        for prefix, flat in flats.items()
+        for prefix, flat in _flat_arrays(trainer).items()
         for name, view in trainer.model.named(flat)
     }
     dataset = trainer.dataset
-    about = {
-        "format": FORMAT,
+    description = {
         "softgrad": softgrad.__version__,
         "config": trainer.config.to_json(),
         "progress": asdict(trainer.read_progress()),
@@ -131,67 +137,108 @@ def save_checkpoint(path: Path, trainer: Trainer) -> None:
         "max_value": dataset.max_value,
         "class_names": list(dataset.class_names),
     }
-    atomic_write(path, save_safetensors(tensors, metadata={key: json.dumps(value) for key, value in about.items()}))
+    atomic_write(Path(path), pack(tensors, description))
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+def load_checkpoint(path: str | Path) -> Checkpoint:
     """Read a checkpoint file, or the last one of a run directory.
 
     Raises
     ------
     CheckpointError
-        If there is none, it is damaged or no checkpoint of softgrad.
+        If there is none, it is damaged in any bit, or no checkpoint of softgrad.
     """
     path = Path(path)
     if path.is_dir():
         path = path / "last.safetensors"
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for, a device may never end
+            raise OSError(errno.EINVAL, "no regular file")
         content = path.read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a ValueError of a name that no file can have
+        reason = getattr(error, "strerror", None) or error
         raise CheckpointError(
-            f"checkpoint {path} cannot be read ({error.strerror}); give a run directory or a .safetensors file"
+            f"checkpoint {path} cannot be read ({reason}); give a run directory or a .safetensors file"
         ) from error
     try:
-        tensors = load_safetensors(content)
-        metadata = _metadata(content)
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"checkpoint {path} is damaged or no safetensors file ({error})") from error
-    if metadata.get("format") != FORMAT:
-        raise CheckpointError(f"checkpoint {path} is no softgrad checkpoint; give one that `softgrad train` wrote")
+        tensors, about = unpack(content)
+    except TensorFileError as error:
+        raise CheckpointError(f"checkpoint {path} {error}") from error
     try:
         return Checkpoint(
             path=path,
-            config=TrainConfig.from_json(metadata["config"]),
-            progress=_progress(metadata["progress"]),
-            inputs=Standardisation(**metadata["inputs"]),
-            image_shape=_pair(metadata["image_shape"]),
-            max_value=int(metadata["max_value"]),
-            class_names=tuple(metadata["class_names"]),
+            config=TrainConfig.from_json(about["config"]),
+            progress=_progress(about["progress"]),
+            inputs=_inputs(about["inputs"]),
+            image_shape=_image_shape(about["image_shape"]),
+            max_value=_whole("max_value", about["max_value"], 1, 255),
+            class_names=_class_names(about["class_names"]),
             tensors=tensors,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"checkpoint {path} has a damaged description ({error})") from error
 
 
-def _metadata(content: bytes) -> dict[str, Any]:
-    """The metadata of a safetensors file: a JSON header after its length in eight bytes, little-endian."""
-    length = int.from_bytes(content[:8], "little")
-    strings = json.loads(content[8 : 8 + length]).get("__metadata__", {})
-    if "format" not in strings:
-        return {}
-    return {key: json.loads(value) for key, value in strings.items()}
+def _flat_arrays(trainer: Trainer) -> dict[str, Any]:
+    """The flat arrays of a checkpoint, parameters and optimizer state, by the prefix of their tensors' names."""
+    return {"": trainer.model.params} | {f"{name}.": flat for name, flat in trainer.optimizer.state.items()}
 
 
-def _progress(values: dict[str, Any]) -> Progress:
-    names = {field.name for field in fields(Progress)}
-    if set(values) != names:
-        raise ValueError(f"progress must hold {', '.join(sorted(names))}")
-    return Progress(**values)
+# ---- the parts of a description, each checked: a file may be whole, and yet of another program's making
 
 
-def _pair(values: list[int]) -> tuple[int, int]:
-    height, width = values
-    return int(height), int(width)
+def _progress(values: Any) -> Progress:
+    _check_names("progress", values, Progress)
+    return Progress(
+        epoch=_whole("epoch", values["epoch"], 0),
+        batch=_whole("batch", values["batch"], 0),
+        loss_sum=_number("loss_sum", values["loss_sum"]),
+        correct=_whole("correct", values["correct"], 0),
+        seconds=_number("seconds", values["seconds"], 0),
+        best_accuracy=_number("best_accuracy", values["best_accuracy"], -1, 1),
+    )
+
+
+def _inputs(values: Any) -> Standardisation:
+    _check_names("inputs", values, Standardisation)
+    scale, shift = (_number(name, values[name]) for name in ("scale", "shift"))
+    if not (math.isfinite(scale) and math.isfinite(shift)):
+        raise ValueError("scale and shift must be finite")
+    return Standardisation(scale, shift)
+
+
+def _image_shape(value: Any) -> tuple[int, int]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise ValueError(f"image_shape must be a height and a width; got {value!r}")
+    height, width = (_whole("image_shape", size, 1) for size in value)
+    return height, width
+
+
+def _class_names(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
+        raise ValueError(f"class_names must be a list of names; got {value!r}")
+    return tuple(value)
+
+
+def _check_names(what: str, values: Any, kind: type) -> None:
+    names = sorted(field.name for field in fields(kind))
+    if not isinstance(values, dict) or sorted(values) != names:
+        raise ValueError(f"{what} must hold {', '.join(names)}; got {values!r}")
+
+
+def _whole(name: str, value: Any, least: int, most: float = math.inf) -> int:
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError(f"{name} must be a whole number from {least} to {most:g}; got {value!r}")
+    return value
+
+
+def _number(name: str, value: Any, least: float = -math.inf, most: float = math.inf) -> float:
+    """The value as a float; None, which stands for what is not finite, as NaN."""
+    if value is None:
+        return math.nan
+    if type(value) not in (int, float) or not least <= value <= most:
+        raise ValueError(f"{name} must be a number from {least:g} to {most:g}; got {value!r}")
+    return float(value)
 
 
 def _size(shape: tuple[int, int]) -> str:

@@ -39,9 +39,6 @@ RANGES: Mapping[str, tuple[str, Callable[[float], bool]]] = {
     "decay": ("in (0, 1]", lambda value: 0 < value <= 1),
 }
 
-# What configurations of earlier versions lack. They had a momentum whether the optimizer took it or not.
-ADDED = {"model": "mlp", "beta1": None, "beta2": None, "warmup_steps": 0, "decay": None, "decay_steps": None}
-
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -189,10 +186,6 @@ class TrainConfig:
             If a setting is missing, unknown or outside its range.
         """
         names = {field.name for field in fields(cls)}
-        if isinstance(settings, dict) and set(settings) == names - set(ADDED):
-            settings = {**settings, **ADDED}
-            if settings["optimizer"] == "sgd":
-                settings["momentum"] = None
         if not isinstance(settings, dict) or set(settings) != names:
             wrong = sorted(names ^ set(settings)) if isinstance(settings, dict) else type(settings).__name__
             raise ValueError(f"config must hold exactly {', '.join(sorted(names))}; differs in {wrong}")

@@ -39,10 +39,7 @@ class MLP:
         self.activation = activation
         self.dtype = np.dtype(dtype)
         self.backend = backend
-        self._shapes: dict[str, tuple[int, ...]] = {}
-        for layer, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
-            self._shapes[f"layers.{layer}.weight"] = (inputs, outputs)
-            self._shapes[f"layers.{layer}.bias"] = (outputs,)
+        self._shapes = parameter_shapes(sizes)
         self.params = self.zeros()
         self.grads = self.zeros()
         self._weights, self._biases = self._by_layer(self.params)
@@ -143,6 +140,15 @@ class Batch:
         cut.outputs, cut.grads = [a[:rows] for a in self.outputs], [a[:rows] for a in self.grads]
         cut.preactivations = [None if a is None else a[:rows] for a in self.preactivations]
         return cut
+
+
+def parameter_shapes(sizes: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """The names and shapes of a network's parameters, in their order in the flat array."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
+        shapes[f"layers.{layer}.weight"] = (inputs, outputs)
+        shapes[f"layers.{layer}.bias"] = (outputs,)
+    return shapes
 
 
 def _padded(shape: tuple[int, ...]) -> int:

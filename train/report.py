@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from softgrad.train import strict_json
 from softgrad.train.loop import EpochRecord, Trainer
 from softgrad.train.run import Run, read_metrics
 
@@ -205,5 +205,5 @@ def _best(run: Run) -> float | None:
 
 
 def print_json(**fields: Any) -> None:
-    """Print one JSON object on a line."""
-    print(json.dumps(fields), flush=True)  # noqa: T201  (the output asked for)
+    """Print one JSON object on a line; what is not finite is null."""
+    print(strict_json.dumps(fields), flush=True)  # noqa: T201  (the output asked for)
