@@ -170,6 +170,24 @@ def test_a_loss_that_is_not_finite_leaves_the_model_as_it_was():
     assert np.array_equal(model.params, before)
 
 
+def test_a_weight_beyond_the_dtype_of_the_model_leaves_it_as_it_was(monkeypatch):
+    """The minimum in float64 may lie where float32 has only infinity, which a ReLU can hide in the loss."""
+    from scipy import optimize
+
+    model = network(4, dtype="float32", activation="relu")
+    before = model.params.copy()
+
+    def far(objective, start, **options):
+        end = start.copy()
+        dict(model.named(end))["layers.0.bias"][0] = -1e39
+        return optimize.OptimizeResult(x=end, fun=objective(end)[0], nit=1, nfev=1, message="")
+
+    monkeypatch.setattr(optimize, "minimize", far)
+    with pytest.raises(DivergedError, match="weights are not finite; begin with smaller weights"):
+        minimise(model, IMAGES, LABELS)
+    assert np.array_equal(model.params, before)
+
+
 def test_without_scipy_it_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy", None)
     model = network()

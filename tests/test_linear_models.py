@@ -463,6 +463,18 @@ def test_a_learning_rate_too_large_is_said() -> None:
     assert not hasattr(model, "coef_")
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("model", MODELS)
+def test_weights_that_overflow_in_the_last_update_are_not_kept(model: Any, dtype: str, backend: Arrays) -> None:
+    x = backend.xp.asarray(np.array([[500.0, 300.0], [400.0, -200.0], [-300.0, 100.0]], dtype))
+    y = [2, 0, 1] if model is not LinearRegression else backend.xp.asarray(np.array([1.0, 2.0, 3.0], dtype))
+    options = {"solver": "sgd"} if model is LinearRegression else {}
+    diverging = model(lr=3e38 if dtype == "float32" else 1e308, epochs=1, batch_size=None, **options)
+    with pytest.raises(DivergedError, match="learning diverged in epoch 1: weights are not finite; try a smaller lr"):
+        diverging.fit(x, y)
+    assert not hasattr(diverging, "coef_")
+
+
 def test_arrays_of_two_devices_are_refused(backend: Arrays) -> None:
     if backend.backend.name == "cpu":
         pytest.skip("one device")

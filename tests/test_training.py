@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import tracemalloc
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from numba.core import config
 
 from softgrad import ops
 from softgrad.train import MLP, TrainConfig, Trainer, load_dataset
-from softgrad.train.config import MODELS, OPTIMIZERS, SCHEDULES, TRAINABLE_ACTIVATIONS
+from softgrad.train.config import DTYPES, MODELS, OPTIMIZERS, SCHEDULES, TRAINABLE_ACTIVATIONS
 from softgrad.train.errors import DivergedError
 from softgrad.train.model import Batch
 from softgrad.train.optimizers import Optimizer
@@ -233,6 +234,37 @@ def test_a_run_whose_loss_is_not_finite_says_so(backend):
     trainer = Trainer(replace(SMALL, lr=1e30, schedule="constant"), DIGITS, backend)
     with pytest.raises(DivergedError, match=r"training diverged in epoch 1: .* smaller learning rate than 1e"):
         list(trainer.fit())
+
+
+LARGEST = {"float32": 3e38, "float64": 1e308}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "changes",
+    [*({"optimizer": name} for name in OPTIMIZERS), *({"model": name, "hidden": ()} for name in MODELS[:-1])],
+    ids=lambda changes: next(iter(changes.values())),
+)
+def test_a_run_that_diverges_at_its_last_step_says_so(changes, dtype, backend):
+    whole = {"batch_size": 1442, "epochs": 1, "schedule": "constant", "weight_decay": 0.0}
+    trainer = Trainer(replace(SMALL, lr=LARGEST[dtype], dtype=dtype, **whole, **changes), DIGITS, backend)
+    words = r"training diverged in epoch 1: (weights are not finite|the loss on the test images is (nan|inf)); try"
+    with pytest.raises(DivergedError, match=words):
+        list(trainer.fit())
+    assert math.isfinite(trainer.progress.loss_sum)
+
+
+def test_infinite_weights_that_the_activation_hides_are_found(backend):
+    trainer = Trainer(replace(SMALL, optimizer="sgd", weight_decay=0.0), DIGITS, backend)
+    dict(trainer.model.named(trainer.model.params))["layers.0.bias"][0] = -np.inf  # its ReLU is 0 for every image
+    with pytest.raises(DivergedError, match="weights are not finite"):
+        list(trainer.fit())
+
+
+def test_a_run_that_diverged_is_not_stopped_as_if_it_were_well(backend):
+    trainer = Trainer(replace(SMALL, lr=1e30, schedule="constant"), DIGITS, backend)
+    with pytest.raises(DivergedError, match="training diverged in epoch 1"):
+        list(trainer.fit(stop=lambda: trainer.progress.batch == 5))
 
 
 @pytest.mark.mnist

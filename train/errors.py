@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 
 class SoftgradError(Exception):
     """Something outside the program is not as it must be; the message names it and the remedy."""
@@ -24,7 +27,17 @@ class RunDirectoryError(SoftgradError):
 
 
 class DivergedError(SoftgradError):
-    """The loss of a training run is no longer a number."""
+    """The loss or the weights of a training run are no longer finite."""
+
+
+def divergence(xp: Any, loss: float, *weights: Any) -> str | None:
+    """What is not finite, in words for a `DivergedError`; None of a healthy run.
+
+    The loss of a batch is taken before its update: of the last update only the weights can tell.
+    """
+    if not math.isfinite(loss):
+        return f"the loss is {loss}"
+    return None if all(xp.isfinite(array).all() for array in weights) else "weights are not finite"
 
 
 class NotFittedError(ValueError, AttributeError):

@@ -12,7 +12,7 @@ from softgrad import ops
 from softgrad.ops.backend import CPU
 from softgrad.ops.label_checks import check_labels
 from softgrad.train.config import NOT_NEGATIVE, check_choice, check_number, check_whole
-from softgrad.train.errors import DivergedError
+from softgrad.train.errors import DivergedError, divergence
 from softgrad.train.evaluation import EVALUATION_ROWS, to_numpy
 from softgrad.train.model import MLP, Batch
 from softgrad.train.standardise import Standardisation
@@ -89,7 +89,7 @@ def minimise(
     ValueError
         If an argument does not fit the model or is out of range; the model is as it was.
     DivergedError
-        If the loss is not finite; the model is as it was.
+        If the loss or a weight is not finite; the model is as it was.
 
     Notes
     -----
@@ -118,10 +118,12 @@ def minimise(
     start = to_numpy(model.params).astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):  # a line search may look too far; it comes back
         result = optimize.minimize(objective, start, method=method, jac=True, options=options)
-    found = result.x if math.isfinite(result.fun) else start
-    model.params[...] = model.backend.xp.asarray(found)
-    if found is start:
-        raise DivergedError(f"the loss is {result.fun}; begin with smaller weights, or with a weight decay")
+        model.params[...] = model.backend.xp.asarray(result.x)
+    # A weight beyond the dtype of the model becomes infinite there, and an activation can hide that in the loss.
+    what = divergence(model.backend.xp, result.fun, model.params)
+    if what is not None:
+        model.params[...] = model.backend.xp.asarray(start)
+        raise DivergedError(f"{what}; begin with smaller weights, or with a weight decay")
     return FullBatchResult(float(result.fun), int(result.nit), int(result.nfev), str(result.message))
 
 

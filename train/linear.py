@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, ClassVar, Self
@@ -13,7 +12,7 @@ from softgrad import ops
 from softgrad.ops.arguments import as_array, check_number, check_shape, compute_dtype, contiguous, float_array
 from softgrad.ops.backend import CPU, Backend, backend_of
 from softgrad.train.criteria import CRITERIA, LossWithGrad
-from softgrad.train.errors import DivergedError, NotFittedError
+from softgrad.train.errors import DivergedError, NotFittedError, divergence
 
 
 @dataclass(kw_only=True, eq=False)
@@ -115,9 +114,10 @@ class LinearModel:
         losses: list[float] = []
         for epoch in range(first, first + epochs):
             loss, corrected = self._epoch(loss_with_grad, x, targets, w, b, epoch)
-            if not math.isfinite(loss):
+            what = divergence(backend_of(w=w).xp, loss, w, b)
+            if what is not None:
                 raise DivergedError(
-                    f"learning diverged in epoch {epoch + 1}: the loss is {loss}; try a smaller lr than {self.lr:g}"
+                    f"learning diverged in epoch {epoch + 1}: {what}; try a smaller lr than {self.lr:g}"
                 )
             losses.append(loss)
             slow = self.tolerance is not None and len(losses) > 1 and losses[-2] - losses[-1] <= self.tolerance
@@ -191,7 +191,7 @@ class LinearClassifier(LinearModel):
         ValueError
             If an option is out of range, shapes do not fit, x is not finite, or there is only one class.
         DivergedError
-            If the loss is not finite after an epoch.
+            If the loss or a weight is not finite after an epoch.
         """
         self._check_options()
         backend = backend_of(x=x)

@@ -16,7 +16,7 @@ from softgrad.ops.label_checks import check_labels
 from softgrad.train.config import TrainConfig
 from softgrad.train.criteria import CRITERIA
 from softgrad.train.datasets import Dataset
-from softgrad.train.errors import DivergedError
+from softgrad.train.errors import DivergedError, divergence
 from softgrad.train.evaluation import Evaluator
 from softgrad.train.model import MLP, Batch
 from softgrad.train.optimizers import Optimizer
@@ -163,7 +163,7 @@ class Trainer:
         Raises
         ------
         DivergedError
-            If the loss is not finite after an epoch.
+            If a loss or a weight is not finite after an epoch, or where `stop` ended one.
         """
         while not self.finished:
             order = self._shuffled(self.progress.epoch)
@@ -172,8 +172,20 @@ class Trainer:
                 if on_batch is not None:
                     on_batch(self)
                 if stop is not None and stop():
+                    self.check_finite()
                     return
             yield self._finish_epoch()
+
+    def check_finite(self) -> None:
+        """Raise DivergedError unless the losses of the epoch under way and the weights are finite."""
+        self._check(divergence(self.model.backend.xp, self.read_progress().loss_sum, self.model.params))
+
+    def _check(self, what: str | None) -> None:
+        if what is not None:
+            raise DivergedError(
+                f"training diverged in epoch {self.progress.epoch + 1}: {what}; "
+                f"try a smaller learning rate than {self.lr:g}"
+            )
 
     def _shuffled(self, epoch: int) -> Any:
         rng = np.random.default_rng((self.config.seed, 1, epoch))
@@ -212,13 +224,11 @@ class Trainer:
         )
 
     def _finish_epoch(self) -> EpochRecord:
-        progress, rows = self.read_progress(), len(self._labels)
-        if not math.isfinite(progress.loss_sum):
-            raise DivergedError(
-                f"training diverged in epoch {progress.epoch + 1}: the loss is {progress.loss_sum}; "
-                f"try a smaller learning rate than {self.lr:g}"
-            )
+        self.check_finite()
+        progress, rows = self.progress, len(self._labels)
         test = self._evaluator.run()
+        if not math.isfinite(test.loss):  # of finite weights that are too large for finite scores
+            self._check(f"the loss on the test images is {test.loss}")
         record = EpochRecord(
             epoch=progress.epoch + 1,
             step=self.step,
