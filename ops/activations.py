@@ -21,9 +21,9 @@ from softgrad.ops.arguments import (
     contiguous,
     fits,
     float_array,
-    into,
 )
 from softgrad.ops.backend import backend_of
+from softgrad.ops.results import into
 
 
 def find_activation(name: str) -> Activation:

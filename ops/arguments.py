@@ -1,15 +1,15 @@
-"""Arguments in, results out: every op checks and prepares its arrays here, so that kernels meet only clean ones.
+"""Arguments in: every op checks and prepares its arrays and numbers here, so that kernels meet only clean ones.
 
-A kernel is given contiguous, aligned arrays of one floating dtype. What a caller may give is wider: any strides,
-float16 (computed in float32), integers and booleans (computed in float64), an `out` of any strides that may be
-an input itself.
+A kernel is given contiguous, aligned arrays of one floating dtype, and floats. What a caller may give is wider: any
+strides and byte order, subclasses and other packages' arrays, float16 (computed in float32), integers and booleans
+(computed in float64); for a number an array without axes. What comes out is the subject of `results`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from numbers import Real
+import sys
+from numbers import Number, Real
 from operator import index
 from typing import Any
 
@@ -26,22 +26,20 @@ KERNEL_DTYPES: frozenset[np.dtype[Any]] = frozenset({FLOAT32, FLOAT64})
 # By which an array that is not the backend's own says that the backend's module can make it one.
 OWN_INTERFACE = {"cpu": "__array__", "gpu": "__cuda_array_interface__"}
 
+# Python's own numbers, and how deep NumPy looks into lists for them.
+NUMBERS: frozenset[type] = frozenset({float, int, bool})
+MOST_AXES = 64
+
+# Characters of a value in a message.
+LONGEST_SHOWN = 80
+
+LARGEST_INT64 = 2**63 - 1
 LARGEST = {FLOAT32: float(np.finfo(np.float32).max), FLOAT64: float(np.finfo(np.float64).max)}
 
 
 def is_ready(array: Any) -> bool:
     """Can a CPU kernel take the array as it is? Most can be, and are then spared all that follows in this file."""
     return type(array) is np.ndarray and array.dtype in KERNEL_DTYPES and array.flags.carray
-
-
-def ready_out(out: Any, x: Any, y: Any = None) -> Any:
-    """Where a result like the ready array `x` can be written at once, a new array or `out`; None if it cannot.
-
-    `x` and `y` are what the kernel reads while it writes.
-    """
-    if out is None:
-        return np.empty(x.shape, x.dtype)
-    return out if fits(out, x) and apart(out, x) and (y is None or apart(out, y)) else None
 
 
 def fits(array: Any, like: Any) -> bool:
@@ -59,29 +57,46 @@ def is_ready_index(array: Any, shape: tuple[int, ...]) -> bool:
     return type(array) is np.ndarray and array.dtype == INT64 and array.shape == shape and array.flags.carray
 
 
-def apart(out: Any, array: Any) -> bool:
-    """Are the two the same array, or arrays with no memory in common?"""
-    return out is array or (out.base is None and array.base is None) or not np.may_share_memory(out, array)
+# What to do with a mask: in general, and in operations that have a `where`.
+FILLED = "pass {name}.filled(...) with the numbers that shall stand there"
+SEEN = "pass {name}.data with where=~np.ma.getmaskarray({name})"
 
 
-def as_array(backend: Backend, value: Any, name: str) -> Any:
-    """`value` as an array of the backend, over its own memory where it has any: anyone's array, a list, a number.
+def as_array(backend: Backend, value: Any, name: str, *, unmask: str = FILLED) -> Any:
+    """`value` as a plain array of the backend, over its own memory where it has any: anyone's array, a list, a number.
 
     Raises
     ------
     TypeError
-        If it is none.
+        If it is none, or is masked or holds what is; `unmask` is the advice then.
     """
     if type(value) is backend.array_type:
         return value
+    refuse_masked(value, name, unmask)
     try:
         if hasattr(value, "__dlpack__") and not hasattr(value, OWN_INTERFACE[backend.name]):
             return backend.xp.from_dlpack(value)
-        return backend.xp.asarray(value)
+        array = backend.xp.asanyarray(value)
     except (TypeError, ValueError, RuntimeError, BufferError) as error:  # whatever another package's array may raise
         raise TypeError(
             f"{name} must be an array or what can be made one; got {type(value).__name__}: {error}"
         ) from error
+    refuse_masked(array, name, unmask)  # what another package gives may be masked too
+    return backend.xp.asarray(array)
+
+
+def refuse_masked(value: Any, name: str, unmask: str = FILLED) -> None:
+    """Raise TypeError for a masked array, or for a list that holds one: as a plain array it would lose its mask."""
+    if type(value) is not np.ndarray and _is_masked(value):
+        verb = "is" if isinstance(value, np.ndarray) else "holds"
+        raise TypeError(f"{name} {verb} a masked array, whose mask would be lost; {unmask.format(name=name)}")
+
+
+def _is_masked(value: Any, depth: int = 0) -> bool:
+    if not isinstance(value, list | tuple):
+        return isinstance(value, np.ma.MaskedArray)
+    nested = set(map(type, value)) - NUMBERS  # a long list of numbers is not gone through in Python
+    return bool(nested) and depth < MOST_AXES and any(_is_masked(part, depth + 1) for part in value)
 
 
 def mask_array(backend: Backend, value: Any, shape: tuple[int, ...], name: str = "where") -> Any:
@@ -103,15 +118,15 @@ def mask_array(backend: Backend, value: Any, shape: tuple[int, ...], name: str =
         raise ValueError(f"{name} must broadcast to shape {shape}, x's; got shape {array.shape}") from None
 
 
-def float_array(backend: Backend, value: Any, name: str) -> Any:
+def float_array(backend: Backend, value: Any, name: str, *, unmask: str = FILLED) -> Any:
     """`value` as an array of float16, float32 or float64; integers and booleans become float64.
 
     Raises
     ------
     TypeError
-        For complex numbers, objects and all other dtypes.
+        For complex numbers, objects and all other dtypes, and for masked arrays.
     """
-    array = as_array(backend, value, name)
+    array = as_array(backend, value, name, unmask=unmask)
     dtype = array.dtype
     if dtype in KERNEL_DTYPES:
         return array
@@ -127,8 +142,8 @@ def check_real(dtype: Any, name: str) -> None:
         raise TypeError(f"{name} must be an array of real numbers (float16, float32, float64 or integers); got {dtype}")
 
 
-def integer_array(backend: Backend, value: Any, name: str) -> Any:
-    """`value` as a contiguous array of int64; an integer beyond that wraps to a negative one.
+def integer_array(backend: Backend, value: Any, name: str, *, beyond: int = LARGEST_INT64) -> Any:
+    """`value` as a contiguous array of int64, in which `beyond` stands for all integers that have no place in it.
 
     Raises
     ------
@@ -142,6 +157,8 @@ def integer_array(backend: Backend, value: Any, name: str) -> Any:
         array = array.astype(np.int64)  # an empty list has no dtype of its own
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must be an array of integers; got {array.dtype}")
+    if array.dtype.kind == "u" and array.dtype.itemsize == INT64.itemsize:
+        array = backend.xp.where(array > np.uint64(LARGEST_INT64), np.uint64(beyond % 2**64), array)
     return contiguous(backend, array, INT64)
 
 
@@ -180,36 +197,39 @@ def check_dtype(array: Any, dtype: Any, name: str, of: str) -> None:
         raise TypeError(f"{name} must be {dtype}, {of}; got {array.dtype}; convert one with .astype()")
 
 
-def check_out(backend: Backend, out: Any, shape: tuple[int, ...], dtype: Any, name: str = "out") -> None:
-    """Raise TypeError or ValueError unless a result of that shape and dtype can be written to `out`."""
-    if type(out) is not backend.array_type and not is_array(backend, out):
-        kind = f"{backend.xp.__name__}.ndarray"
-        raise TypeError(f"{name} must be a {kind} to write to; got {type(out).__name__}")
-    if out.dtype != dtype:
-        raise TypeError(f"{name} must be {dtype}, as the result is; got {out.dtype}")
-    check_shape(out, shape, name, "as the result has")
-    if not getattr(out.flags, "writeable", True):
-        raise ValueError(f"{name} is read-only; pass an array that can be written to")
-
-
-def whole_number(value: Any, name: str) -> int:
-    """`value`, an option that may be None but is not, as an integer; raises TypeError if it is none."""
+def unboxed(value: Any, name: str) -> Any:
+    """The number in an array without axes, NumPy's or another package's; any other value as it is."""
+    if getattr(value, "ndim", None) != 0 or not hasattr(value, "item"):
+        return value
+    refuse_masked(value, name)
     try:
-        return index(value)
+        return value.item()
+    except (TypeError, ValueError, RuntimeError) as error:  # an array that another package cannot look into now
+        raise TypeError(f"{name} must be a number; got {type(value).__name__}: {error}") from error
+
+
+def whole_number(value: Any, name: str, expected: str = "an integer or None") -> int:
+    """`value` as an integer, which a boolean is not; raises TypeError if it is none."""
+    number: Any = unboxed(value, name)
+    if isinstance(number, bool):
+        number = None
+    try:
+        return index(number)
     except TypeError:
-        raise TypeError(f"{name} must be an integer or None; got {type(value).__name__}") from None
+        raise TypeError(f"{name} must be {expected}; got {type(value).__name__}") from None
 
 
 def real_number(value: Any, name: str) -> float:
-    """`value` as a float; raises TypeError if it is no real number."""
+    """`value` as a float, infinite if it is an integer beyond all floats; raises TypeError if it is no real number."""
     if type(value) is float:
         return value
-    if not isinstance(value, Real):
+    number = unboxed(value, name)
+    if not isinstance(number, Real):
         raise TypeError(f"{name} must be a number; got {type(value).__name__}")
     try:
-        return float(value)
-    except OverflowError:  # an integer beyond all floats
-        return math.inf if value >= 0 else -math.inf  # type: ignore[operator]
+        return float(number)
+    except OverflowError:
+        return math.inf if number >= 0 else -math.inf  # type: ignore[operator]
 
 
 def check_number(value: Any, name: str, *, minimum: float = -math.inf, dtype: Any = FLOAT64) -> float:
@@ -225,39 +245,23 @@ def check_number(value: Any, name: str, *, minimum: float = -math.inf, dtype: An
     number, largest = real_number(value, name), LARGEST[dtype]
     if not (minimum <= number <= largest and number >= -largest):
         bound = "" if minimum == -math.inf else f" not below {minimum:g}"
-        raise ValueError(f"{name} must be a finite {dtype} number{bound}; got {value}")
+        raise ValueError(f"{name} must be a finite {dtype} number{bound}; got {shown(value)}")
     return number
 
 
-def into(
-    backend: Backend,
-    out: Any,
-    shape: tuple[int, ...],
-    dtype: Any,
-    reads: Iterable[Any],
-    write: Callable[[Any], None],
-    *,
-    in_place: bool = True,
-) -> Any:
-    """Have `write(target)` fill a contiguous array of the compute dtype, and return the result the caller asked for.
+def check_size(shape: tuple[int, ...], dtype: Any, name: str, value: Any) -> None:
+    """Raise ValueError if no array can have that shape, for which the `value` of the argument `name` is to blame."""
+    if math.prod(max(size, 1) for size in shape) * dtype.itemsize > sys.maxsize:
+        raise ValueError(f"{name} must be small enough for a result that fits any memory; got {shown(value)}")
 
-    `target` is `out` itself where that is possible. It is a fresh array where `out` is strided, is float16, or
-    overlaps one of the arrays in `reads`; then `out` is written at the end, in one piece. With `in_place`,
-    `write` may be given exactly the memory of an array it reads, element for element.
-    """
-    if out is None:
-        target = backend.xp.empty(shape, compute_dtype(dtype))
-        write(target)
-        return target if target.dtype == dtype else convert(target, dtype)
-    check_out(backend, out, shape, dtype)
-    if dtype in KERNEL_DTYPES and is_clean(out) and not any(_collide(out, read, in_place) for read in reads):
-        write(out)
-        return out
-    target = backend.xp.empty(shape, compute_dtype(dtype))
-    write(target)
-    with np.errstate(over="ignore"):
-        out[...] = target
-    return out
+
+def shown(value: Any) -> str:
+    """The value for a message, cut if it is long; an integer may have more digits than Python is willing to write."""
+    try:
+        words = str(value) if isinstance(value, Number) else repr(value)
+    except ValueError:
+        words = f"a number of type {type(value).__name__} with too many digits to print"
+    return words if len(words) <= LONGEST_SHOWN else f"{words[:LONGEST_SHOWN]}..."
 
 
 def convert(array: Any, dtype: Any) -> Any:
@@ -270,18 +274,3 @@ def is_clean(array: Any) -> bool:
     """Is the array contiguous and aligned, so that a kernel can take it as it is?"""
     flags = array.flags
     return bool(flags.c_contiguous and getattr(flags, "aligned", True))
-
-
-def _collide(out: Any, array: Any, in_place: bool) -> bool:
-    if out is array:
-        return not in_place
-    if apart(out, array):
-        return False
-    # Same start, same size, both contiguous: element i of the one is element i of the other.
-    same = out.nbytes == array.nbytes and _address(out) == _address(array)
-    return not (in_place and same)
-
-
-def _address(array: Any) -> int:
-    interface = getattr(array, "__array_interface__", None) or array.__cuda_array_interface__
-    return int(interface["data"][0])

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from softgrad.ops.arguments import contiguous
+from softgrad.ops.arguments import contiguous, shown
 from softgrad.ops.backend import Backend
 
 Axis = int | tuple[int, ...] | None
@@ -87,7 +87,9 @@ def _normalised(axis: Axis, shape: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(range(len(shape)))
     try:
         return tuple(np.lib.array_utils.normalize_axis_tuple(axis, len(shape)))
-    except (ValueError, TypeError) as error:
-        raise type(error)(
-            f"axis must be None, or different integers in [{-len(shape)}, {len(shape)}) for shape {shape}; got {axis!r}"
+    except (ValueError, TypeError, OverflowError) as error:
+        kind = ValueError if isinstance(error, OverflowError) else type(error)
+        raise kind(
+            f"axis must be None, or different integers in [{-len(shape)}, {len(shape)}) for shape {shape}; "
+            f"got {shown(axis)}"
         ) from None

@@ -9,11 +9,13 @@ import numpy as np
 from softgrad.ops.arguments import (
     FLOAT64,
     LARGEST,
+    LARGEST_INT64,
     as_array,
     check_number,
     check_shape,
     convert,
     float_array,
+    shown,
     whole_number,
 )
 from softgrad.ops.axes import Rows
@@ -49,11 +51,11 @@ class Criterion:
         self.ignore_index = None if ignore_index is None else _label(ignore_index)
         self.label_smoothing = check_number(label_smoothing, "label_smoothing", minimum=0.0, dtype=dtype)
         if self.label_smoothing > 1:
-            raise ValueError(f"label_smoothing must lie in [0, 1]; got {label_smoothing}")
+            raise ValueError(f"label_smoothing must lie in [0, 1]; got {shown(label_smoothing)}")
         self.z_loss = check_number(z_loss, "z_loss", minimum=0.0, dtype=dtype)
         self.softcap = None if softcap is None else check_number(softcap, "softcap", dtype=dtype)
         if self.softcap is not None and not dtype.type(self.softcap) > 0:
-            raise ValueError(f"softcap must be a {dtype} number above 0, or None; got {softcap}")
+            raise ValueError(f"softcap must be a {dtype} number above 0, or None; got {shown(softcap)}")
         self.plain = (weight is ignore_index is softcap is None) and self.label_smoothing == self.z_loss == 0
 
     def _weight(self, given: Any) -> Any:
@@ -71,7 +73,8 @@ class Criterion:
         backend = self.backend
         array = as_array(backend, given, "targets")
         if array.dtype.kind != "f" or array.ndim != len(shape):
-            labels = label_array(backend, given, "targets", rows.kept_shape).reshape(-1)
+            beyond = -1 if self.ignore_index == LARGEST_INT64 else LARGEST_INT64  # bad, and not to be ignored
+            labels = label_array(backend, given, "targets", rows.kept_shape, beyond=beyond).reshape(-1)
             if self.validate:
                 known = labels
                 if self.ignore_index is not None:
@@ -122,8 +125,8 @@ class Criterion:
 
 def _label(value: Any) -> int:
     label = whole_number(value, "ignore_index")
-    if not -(2**63) <= label < 2**63:
-        raise ValueError(f"ignore_index must be an integer of 64 bits; got {value}")
+    if not -LARGEST_INT64 - 1 <= label <= LARGEST_INT64:
+        raise ValueError(f"ignore_index must be an integer of 64 bits; got {shown(value)}")
     return label
 
 

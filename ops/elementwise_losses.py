@@ -24,12 +24,13 @@ from softgrad.ops.arguments import (
     contiguous,
     fits,
     float_array,
-    into,
     is_ready,
     place_of,
+    unboxed,
 )
 from softgrad.ops.backend import CPU, Backend, backend_of
 from softgrad.ops.reductions import check_reduction, losses_buffer, reduced
+from softgrad.ops.results import Result
 
 
 def _forward(row: ElementwiseLoss) -> Callable[..., Any]:
@@ -52,16 +53,10 @@ def _with_grad(row: ElementwiseLoss) -> Callable[..., Any]:
         losses = losses_buffer(backend, x.shape, x.dtype, reduction)
         scale = 1.0 / x.size if reduction == "mean" and x.size else 1.0
         kernel = backend.kernels.elementwise_loss_with_grad(row)
-        total: Any = 0.0
-
-        def write(target: Any) -> None:
-            nonlocal total
-            if x.size:
-                total = kernel(x, targets, operands, scale, losses, target)
-
         reads = (x, targets, *(operand for operand in operands if not isinstance(operand, float)))
-        grad = into(backend, out, x.shape, dtype, reads, write)
-        return reduced(total, losses, dtype, reduction, x.size), grad
+        grad = Result(backend, out, x.shape, dtype, reads)
+        total: Any = kernel(x, targets, operands, scale, losses, grad.target) if x.size else 0.0
+        return reduced(total, losses, dtype, reduction, x.size), grad.returned()
 
     _describe(op, f"{row.name}_with_grad", row, _WITH_GRAD_DOC)
     return op
@@ -98,10 +93,9 @@ def _weight(backend: Backend, value: Any, name: str, x: Any, row: ElementwiseLos
     """A weight as the kernels take it: a number, or an array of x's shape and dtype."""
     if value is None:
         return 1.0
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
-    if isinstance(value, Real):
-        return check_number(value, name, minimum=0.0, dtype=x.dtype)
+    number = unboxed(value, name) if backend is CPU else value  # on a card it stays there
+    if isinstance(number, Real):
+        return check_number(number, name, minimum=0.0, dtype=x.dtype)
     array = _real_array(backend, value, name, x.dtype)
     if validate:
         _check(backend, WEIGHTS, array, name, value)

@@ -17,12 +17,13 @@ from softgrad.ops.arguments import (
     compute_dtype,
     contiguous,
     float_array,
-    into,
     place_of,
     real_number,
+    shown,
 )
 from softgrad.ops.axes import Axis, Rows, rows_of
 from softgrad.ops.backend import Backend, backend_of
+from softgrad.ops.results import into
 
 # How far from 1 the sum of a distribution may be. A softmax over 262,144 classes is that near whoever computed it:
 # rounding to float16 may take all its tiny probabilities up, or to 0; in float32 careless sums lose some digits.
@@ -45,7 +46,7 @@ def _factor_of(base: Any, dtype: Any) -> tuple[float, float]:
         return NATS
     number = real_number(base, "base")
     if not 0 < number < np.inf or number == 1:
-        raise ValueError(f"base must be a positive finite number other than 1, or None for nats; got {base}")
+        raise ValueError(f"base must be a positive finite number other than 1, or None for nats; got {shown(base)}")
     return _factor(number, compute_dtype(dtype))
 
 

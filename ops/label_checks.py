@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from softgrad.ops.arguments import integer_array, is_ready, is_ready_index
+from softgrad.ops.arguments import LARGEST_INT64, integer_array, is_ready, is_ready_index
 from softgrad.ops.backend import Backend
 
 
@@ -13,9 +13,11 @@ def are_ready(logits: Any, labels: Any) -> bool:
     return is_ready(logits) and logits.ndim == 2 and logits.shape[1] > 0 and is_ready_index(labels, logits.shape[:1])
 
 
-def label_array(backend: Backend, labels: Any, name: str, shape: tuple[int, ...]) -> Any:
-    """Integer labels of that shape, as the kernels take them."""
-    labels = integer_array(backend, labels, name)
+def label_array(
+    backend: Backend, labels: Any, name: str, shape: tuple[int, ...], *, beyond: int = LARGEST_INT64
+) -> Any:
+    """Integer labels of that shape, as the kernels take them; `beyond` stands for those that are no int64."""
+    labels = integer_array(backend, labels, name, beyond=beyond)
     if labels.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, one label for each row; got shape {labels.shape}")
     return labels

@@ -13,15 +13,18 @@ from softgrad.ops.arguments import (
     as_array,
     check_number,
     check_real,
+    check_size,
     compute_dtype,
     contiguous,
     float_array,
     integer_array,
-    into,
     is_array,
+    shown,
+    whole_number,
 )
 from softgrad.ops.backend import CPU, backend_of
 from softgrad.ops.label_checks import are_ready, check_labels, label_array
+from softgrad.ops.results import into
 
 
 def one_hot(labels: Any, num_classes: int, /, *, dtype: Any = FLOAT64, out: Any = None) -> Any:
@@ -46,9 +49,9 @@ def one_hot(labels: Any, num_classes: int, /, *, dtype: Any = FLOAT64, out: Any 
     Raises
     ------
     TypeError
-        If the labels are no integers, or the dtype is no float of 16 to 64 bits.
+        If the labels or `num_classes` are no integers, or the dtype is no float of 16 to 64 bits.
     ValueError
-        If a label is outside the classes, or there are no classes.
+        If a label is outside the classes, there are no classes, or more than fit any memory.
 
     Examples
     --------
@@ -59,16 +62,18 @@ def one_hot(labels: Any, num_classes: int, /, *, dtype: Any = FLOAT64, out: Any 
     """
     backend = backend_of(labels=labels, out=out)
     given, labels = labels, integer_array(backend, labels, "labels")
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int | np.integer) or num_classes < 1:
-        raise ValueError(f"num_classes must be a positive integer; got {num_classes!r}")
-    dtype = _float_dtype(dtype)
+    classes = whole_number(num_classes, "num_classes", "a positive integer")
+    if classes < 1:
+        raise ValueError(f"num_classes must be a positive integer; got {shown(num_classes)}")
+    shape, dtype = (*labels.shape, classes), _float_dtype(dtype)
+    check_size(shape, dtype, "num_classes", num_classes)
     flat = labels if labels.ndim == 1 else labels.reshape(-1)
-    check_labels(backend, flat, num_classes, given=given)
+    check_labels(backend, flat, classes, given=given)
 
     def write(target: Any) -> None:
-        backend.kernels.one_hot_forward(flat, target if target.ndim == 2 else target.reshape(-1, num_classes))
+        backend.kernels.one_hot_forward(flat, target if target.ndim == 2 else target.reshape(-1, classes))
 
-    return into(backend, out, (*labels.shape, int(num_classes)), dtype, (labels,), write)
+    return into(backend, out, shape, dtype, (labels,), write, in_place=False)
 
 
 @cache
@@ -84,10 +89,14 @@ def count_correct(logits: Any, labels: Any, /, *, validate: bool = True) -> Any:
 
     An int; of CuPy arrays an array without axes on their card. Rows, `validate` and errors are those of `accuracy`.
     """
+    return _correct_and_rows(logits, labels, validate)[0]
+
+
+def _correct_and_rows(logits: Any, labels: Any, validate: bool) -> tuple[Any, int]:
     if are_ready(logits, labels):
         if validate:
             check_labels(CPU, labels, logits.shape[1], given=labels)
-        return CPU.kernels.count_correct(logits, labels)
+        return CPU.kernels.count_correct(logits, labels), len(labels)
     backend = backend_of(logits=logits, labels=labels)
     logits = float_array(backend, logits, "logits")
     if logits.ndim != 2 or logits.shape[1] == 0:
@@ -95,7 +104,8 @@ def count_correct(logits: Any, labels: Any, /, *, validate: bool = True) -> Any:
     given, labels = labels, label_array(backend, labels, "labels", logits.shape[:1])
     if validate:
         check_labels(backend, labels, logits.shape[1], given=given)
-    return backend.kernels.count_correct(contiguous(backend, logits, compute_dtype(logits.dtype)), labels)
+    clean = contiguous(backend, logits, compute_dtype(logits.dtype))
+    return backend.kernels.count_correct(clean, labels), len(labels)
 
 
 def accuracy(logits: Any, labels: Any, /, *, validate: bool = True) -> Any:
@@ -129,8 +139,8 @@ def accuracy(logits: Any, labels: Any, /, *, validate: bool = True) -> Any:
     >>> ops.accuracy([[2.0, 1.0], [0.0, 3.0]], [0, 0])
     0.5
     """
-    correct = count_correct(logits, labels, validate=validate)
-    return correct / max(len(labels), 1)
+    correct, rows = _correct_and_rows(logits, labels, validate)
+    return correct / max(rows, 1)
 
 
 def gather_scale(

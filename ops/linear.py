@@ -11,14 +11,13 @@ from softgrad.kernels.formulas.activation_table import ACTIVATIONS
 from softgrad.ops.activations import find_activation, no_backward, parameter_values
 from softgrad.ops.arguments import (
     check_dtype,
-    check_out,
     check_shape,
     compute_dtype,
     contiguous,
     float_array,
-    into,
 )
 from softgrad.ops.backend import Backend, backend_of
+from softgrad.ops.results import Result, check_apart, collide
 
 IDENTITY = ACTIVATIONS["identity"]
 
@@ -62,7 +61,8 @@ def linear(
     TypeError
         If an argument holds no real numbers, or dtypes or devices differ.
     ValueError
-        If the shapes do not fit, there is no such activation, or `out` or `preactivation` is read-only.
+        If the shapes do not fit, there is no such activation, or `out` or `preactivation` is read-only, or
+        the two share memory.
 
     Examples
     --------
@@ -83,31 +83,27 @@ def linear(
     shape = (*x.shape[:-1], outputs)
     dtype = compute_dtype(x.dtype)
     values = parameter_values(row, parameters, dtype)
-    if preactivation is not None:
-        check_out(backend, preactivation, shape, x.dtype, "preactivation")
-        if out is not None and backend.xp.may_share_memory(preactivation, out):
-            raise ValueError("preactivation and out must not share memory; pass two arrays")
 
     rows = math.prod(shape[:-1])
     matrix = x.astype(dtype, copy=False).reshape(rows, inputs)
     weights = w.astype(dtype, copy=False)
     bias = backend.xp.zeros(outputs, dtype) if b is None else contiguous(backend, b, dtype)
 
-    def write(target: Any) -> None:
-        product = target.reshape(rows, outputs)
+    reads = matrix, weights, bias
+    result = Result(backend, out, shape, x.dtype, reads, in_place=False)
+    product = result.target.reshape(rows, outputs)
+    if preactivation is None:
         matmul(backend, matrix, weights, product)
-
-        def activate(kept: Any) -> None:
-            kept = None if kept is None else kept.reshape(rows, outputs)
-            backend.kernels.bias_activation_forward(row, product, bias, values, kept, product)
-
-        if preactivation is not None:
-            into(backend, preactivation, shape, x.dtype, (target,), activate, in_place=False)
-        elif b is not None or row is not IDENTITY:
-            activate(None)
-
-    reads = (matrix, weights, bias) if preactivation is None else (matrix, weights, bias, preactivation)
-    return into(backend, out, shape, x.dtype, reads, write, in_place=False)
+        if b is not None or row is not IDENTITY:
+            backend.kernels.bias_activation_forward(row, product, bias, values, None, product)
+    else:
+        kept = Result(backend, preactivation, shape, x.dtype, reads, in_place=False, name="preactivation")
+        check_apart(backend, (result, kept), "pass two arrays")
+        matmul(backend, matrix, weights, product)
+        kept_product = kept.target.reshape(rows, outputs)
+        backend.kernels.bias_activation_forward(row, product, bias, values, kept_product, product)
+        kept.returned()
+    return result.returned()
 
 
 def linear_backward(
@@ -141,9 +137,10 @@ def linear_backward(
     input_grad : bool, default True
         Whether the gradient with respect to x is wanted; a first layer does without.
     overwrite_grad : bool, default False
-        Allow dz to be computed in grad's own memory, which saves a buffer.
+        Allow dz to be computed in grad's own memory, which saves a buffer; it is left alone where `saved`, x or w lie
+        in it too.
     out : tuple of three ndarrays or None, optional
-        Where to write each result; None in a place allocates that one.
+        Where to write each result, apart from the others; None in a place allocates that one.
 
     Returns
     -------
@@ -159,8 +156,11 @@ def linear_backward(
     TypeError
         If an argument holds no real numbers, or dtypes or devices differ.
     ValueError
-        If the shapes do not fit, there is no such activation or it has no backward, or an `out` is read-only.
+        If the shapes do not fit, there is no such activation or it has no backward, or an `out` is read-only or
+        shares memory with another.
     """
+    if out is not None and not (isinstance(out, tuple | list) and len(out) == 3):
+        raise TypeError(f"out must be a tuple of three arrays or None; got {type(out).__name__}")
     out_x, out_w, out_b = (None, None, None) if out is None else out
     out_x = out_x if input_grad else None
     backend = backend_of(grad=grad, saved=saved, x=x, w=w, out_x=out_x, out_w=out_w, out_b=out_b)
@@ -182,53 +182,31 @@ def linear_backward(
     check_shape(saved, grad.shape, "saved", "as grad has")
     dtype = compute_dtype(grad.dtype)
     values = parameter_values(row, parameters, dtype)
-    for array, shape, name in (
-        (out_x, x.shape, "out[0]"),
-        (out_w, w.shape, "out[1]"),
-        (out_b, (outputs,), "out[2]"),
-    ):
-        if array is not None:
-            check_out(backend, array, shape, grad.dtype, name)
 
     rows = math.prod(x.shape[:-1])
     clean_grad = contiguous(backend, grad, dtype).reshape(rows, outputs)
     clean_saved = contiguous(backend, saved, dtype).reshape(rows, outputs)
     matrix = x.astype(dtype, copy=False).reshape(rows, inputs)
     weights = w.astype(dtype, copy=False)
-    own = overwrite_grad and getattr(clean_grad.flags, "writeable", True)
+    own = (
+        overwrite_grad
+        and getattr(clean_grad.flags, "writeable", True)
+        and not collide(clean_grad, clean_saved, in_place=True)
+        and not any(collide(clean_grad, array, in_place=False) for array in (matrix, weights))
+    )
     grad_product = clean_grad if own else backend.xp.empty_like(clean_grad)
 
-    def write_bias(target: Any) -> None:
-        backend.kernels.bias_activation_backward(row, clean_grad, clean_saved, values, grad_product, target)
-
-    # A result may be written over an argument that another result still needs: all are computed first.
+    # All are computed before the first is returned, since it may lie over an argument that another needs.
     reads = (clean_grad, clean_saved, matrix, weights, grad_product)
-    wanted: tuple[Any, Any, Any] = (out_x, out_w, out_b)
-    targets = [None if _collides(backend, array, reads) else array for array in wanted]
-
-    db = into(backend, targets[2], (outputs,), grad.dtype, (), write_bias)
-    dw = into(
-        backend, targets[1], w.shape, grad.dtype, (), lambda target: matmul(backend, matrix.T, grad_product, target)
-    )
-    dx = None
-    if input_grad:
-
-        def write_input(target: Any) -> None:
-            matmul(backend, grad_product, weights.T, target.reshape(rows, inputs))
-
-        dx = into(backend, targets[0], x.shape, grad.dtype, (), write_input)
-    for i, result in enumerate((dx, dw, db)):
-        if result is not None and wanted[i] is not None and targets[i] is None:
-            wanted[i][...] = result
-    return (
-        dx if out_x is None else out_x,
-        dw if out_w is None else out_w,
-        db if out_b is None else out_b,
-    )
-
-
-def _collides(backend: Backend, array: Any, reads: tuple[Any, ...]) -> bool:
-    return array is not None and any(backend.xp.may_share_memory(array, read) for read in reads)
+    dx = Result(backend, out_x, x.shape, grad.dtype, reads, in_place=False, name="out[0]") if input_grad else None
+    dw = Result(backend, out_w, w.shape, grad.dtype, reads, in_place=False, name="out[1]")
+    db = Result(backend, out_b, (outputs,), grad.dtype, reads, in_place=False, name="out[2]")
+    check_apart(backend, (dw, db) if dx is None else (dx, dw, db), "pass arrays of their own")
+    backend.kernels.bias_activation_backward(row, clean_grad, clean_saved, values, grad_product, db.target)
+    matmul(backend, matrix.T, grad_product, dw.target)
+    if dx is not None:
+        matmul(backend, grad_product, weights.T, dx.target.reshape(rows, inputs))
+    return None if dx is None else dx.returned(), dw.returned(), db.returned()
 
 
 def matching(backend: Backend, value: Any, name: str, other: Any, other_name: str = "x") -> Any:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from softgrad.kernels.formulas.activation_table import ACTIVATIONS
-from softgrad.ops.arguments import FLOAT64, check_shape, compute_dtype, contiguous, convert, float_array, whole_number
+from softgrad.ops.arguments import (
+    FLOAT64,
+    check_shape,
+    compute_dtype,
+    contiguous,
+    convert,
+    float_array,
+    shown,
+    whole_number,
+)
 from softgrad.ops.axes import Rows
 from softgrad.ops.backend import Backend, backend_of
 from softgrad.ops.criterion import Criterion
@@ -233,7 +242,7 @@ def _chunk_rows(backend: Backend, given: Any, rows: int, row_bytes: int) -> int:
         return max(1, min(rows, max(FEWEST_ROWS, CHUNK_BYTES[backend.name] // row_bytes)))
     chunk = whole_number(given, "chunk_rows")
     if chunk < 1:
-        raise ValueError(f"chunk_rows must be at least 1; got {given}")
+        raise ValueError(f"chunk_rows must be at least 1; got {shown(given)}")
     return max(1, min(rows, chunk))
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from softgrad.ops.arguments import compute_dtype, float_array, into
+from softgrad.ops.arguments import compute_dtype, float_array
 from softgrad.ops.axes import Rows
 from softgrad.ops.backend import CPU, backend_of
 from softgrad.ops.criterion import Criterion
 from softgrad.ops.label_checks import are_ready, check_labels
 from softgrad.ops.reductions import check_reduction, losses_buffer, reduced
+from softgrad.ops.results import Result
 
 # The defaults, which a call is known by before it has looked at any value.
 NONE = 0.0
@@ -182,15 +183,11 @@ def softmax_cross_entropy_with_grad(
         losses = losses_buffer(backend, logits.shape[:1], logits.dtype, reduction)
         rows = len(logits)
         scale = logits.dtype.type(1.0 / rows if reduction == "mean" and rows else 1.0)
+        grad = Result(backend, out, logits.shape, logits.dtype, (logits, targets))
         total: Any = 0.0
-
-        def write(target: Any) -> None:
-            nonlocal total
-            if rows:
-                total = backend.kernels.softmax_cross_entropy_with_grad(logits, targets, scale, losses, target)
-
-        grad = into(backend, out, logits.shape, logits.dtype, (logits, targets), write)
-        return reduced(total, losses, logits.dtype, reduction, rows), grad
+        if rows:
+            total = backend.kernels.softmax_cross_entropy_with_grad(logits, targets, scale, losses, grad.target)
+        return reduced(total, losses, logits.dtype, reduction, rows), grad.returned()
     return _general(
         logits,
         targets,
@@ -225,17 +222,16 @@ def _general(
     matrix = rows.view(backend, logits, criterion.dtype)
     losses = losses_buffer(backend, matrix.shape[:1], matrix.dtype, reduction)
     divisor = criterion.divisor(targets, reduction)
-    total, grad = 0.0, None
+    grad = None
     if with_grad:
+        result, total = Result(backend, out, shape, dtype, (matrix, targets)), 0.0
 
         def fill(target: Any) -> None:
             nonlocal total
             total = criterion.run(matrix, targets, losses, divisor, target)
 
-        def write(target: Any) -> None:
-            rows.write(backend, target, fill)
-
-        grad = into(backend, out, shape, dtype, (matrix, targets), write)
+        rows.write(backend, result.target, fill)
+        grad = result.returned()
     else:
         total = criterion.run(matrix, targets, losses)
     if reduction == "none":

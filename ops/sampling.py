@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import math
-import operator
 from typing import Any
 
 import numpy as np
 
-from softgrad.ops.arguments import compute_dtype, contiguous, float_array, place_of
+from softgrad.ops.arguments import (
+    INT64,
+    check_size,
+    compute_dtype,
+    contiguous,
+    float_array,
+    place_of,
+    shown,
+    whole_number,
+)
 from softgrad.ops.backend import backend_of
 from softgrad.ops.softmax import ONE, checked_temperature
 
@@ -17,22 +25,21 @@ def _key_of(rng: Any) -> int:
     """64 bits, which decide all noise of a call."""
     if isinstance(rng, np.random.Generator):
         return int(rng.integers(0, 2**64, dtype=np.uint64))
-    if rng is not None and (isinstance(rng, bool) or not isinstance(rng, int | np.integer)):
-        raise TypeError(f"rng must be a numpy.random.Generator, an integer seed or None; got {type(rng).__name__}")
-    if rng is not None and rng < 0:
-        raise ValueError(f"rng must be a seed not below 0; got {rng}")
-    return int(np.random.SeedSequence(rng).generate_state(1, np.uint64)[0])
+    seed = None if rng is None else whole_number(rng, "rng", "a numpy.random.Generator, an integer seed or None")
+    if seed is not None and seed < 0:
+        raise ValueError(f"rng must be a seed not below 0; got {shown(rng)}")
+    return int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
 
 
 def _draws_shape(shape: Any) -> tuple[int, ...]:
     if shape is None:
         return ()
-    try:
-        sizes = tuple(map(operator.index, shape if isinstance(shape, tuple | list) else (shape,)))
-    except TypeError:
-        raise TypeError(f"shape must be None, an integer or a tuple of integers; got {shape!r}") from None
+    sizes = tuple(
+        whole_number(size, "shape", "None, an integer or a tuple of integers")
+        for size in (shape if isinstance(shape, tuple | list) else (shape,))
+    )
     if min(sizes, default=0) < 0:
-        raise ValueError(f"shape must have no negative sizes; got {shape!r}")
+        raise ValueError(f"shape must have no negative sizes; got {shown(shape)}")
     return sizes
 
 
@@ -99,6 +106,7 @@ def sample_categorical(
     temperature = checked_temperature(temperature, dtype)
     kept, classes = logits.shape[:-1], logits.shape[-1]
     result_shape = (*_draws_shape(shape), *kept)
+    check_size(result_shape, INT64, "shape", shape)
     key = _key_of(rng)
     draws, rows = math.prod(result_shape), math.prod(kept)
     drawn = backend.xp.empty((draws,), np.int64)

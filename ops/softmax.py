@@ -9,19 +9,20 @@ from typing import Any
 import numpy as np
 
 from softgrad.ops.arguments import (
+    SEEN,
     check_dtype,
     check_shape,
     compute_dtype,
     fits,
     float_array,
-    into,
     is_ready,
     mask_array,
-    ready_out,
     real_number,
+    shown,
 )
 from softgrad.ops.axes import Axis, rows_of
 from softgrad.ops.backend import CPU, Backend, backend_of
+from softgrad.ops.results import into, ready_out
 
 Kernel = Callable[..., None]
 
@@ -37,7 +38,7 @@ def checked_temperature(value: Any, dtype: Any) -> float:
     """The temperature as a number of that dtype, in which a tiny one may be 0; 0 and infinity are exact limits."""
     number = real_number(value, "temperature")
     if not number >= 0:
-        raise ValueError(f"temperature must be 0 or above; got {value}")
+        raise ValueError(f"temperature must be 0 or above; got {shown(value)}")
     with np.errstate(over="ignore", under="ignore"):
         return float(dtype.type(number))
 
@@ -47,15 +48,15 @@ class _Mask:
 
     def __init__(self, backend: Backend, where: Any, shape: tuple[int, ...]) -> None:
         self._xp = backend.xp
-        self._seen = mask_array(backend, where, shape)
+        self.seen = mask_array(backend, where, shape)
 
     def filled(self, array: Any, fill: float) -> Any:
         """A copy with `fill` where an element is hidden."""
-        return self._xp.where(self._seen, array, array.dtype.type(fill))
+        return self._xp.where(self.seen, array, array.dtype.type(fill))
 
     def fill(self, target: Any, fill: float) -> None:
         """Write `fill` where an element is hidden."""
-        self._xp.copyto(target, target.dtype.type(fill), where=~self._seen)
+        self._xp.copyto(target, target.dtype.type(fill), where=~self.seen)
 
 
 def _forward(
@@ -68,7 +69,7 @@ def _forward(
             cpu_kernel(x, temperature, target)
             return target
     backend = backend_of(x=x, where=where, out=out)
-    x = float_array(backend, x, "x")
+    x = float_array(backend, x, "x", unmask=SEEN)
     dtype = compute_dtype(x.dtype)
     temperature = checked_temperature(temperature, dtype)
     rows = rows_of(x.shape, axis)
@@ -83,7 +84,8 @@ def _forward(
             if mask is not None:  # a row with nothing to see is NaN, as one of -inf is
                 mask.fill(target, hidden)
 
-    return into(backend, out, x.shape, x.dtype, (view,), write)
+    reads = (view,) if mask is None else (view, mask.seen)
+    return into(backend, out, x.shape, x.dtype, reads, write)
 
 
 def _backward(cpu_kernel: Kernel, grad: Any, y: Any, axis: Axis, temperature: Any, where: Any, out: Any) -> Any:
@@ -93,8 +95,8 @@ def _backward(cpu_kernel: Kernel, grad: Any, y: Any, axis: Axis, temperature: An
             cpu_kernel(grad, y, temperature, target)
             return target
     backend = backend_of(grad=grad, y=y, where=where, out=out)
-    grad = float_array(backend, grad, "grad")
-    y = float_array(backend, y, "y")
+    grad = float_array(backend, grad, "grad", unmask=SEEN)
+    y = float_array(backend, y, "y", unmask=SEEN)
     check_shape(grad, y.shape, "grad", "as y has")
     check_dtype(grad, y.dtype, "grad", "as y is")
     dtype = compute_dtype(grad.dtype)
@@ -104,6 +106,7 @@ def _backward(cpu_kernel: Kernel, grad: Any, y: Any, axis: Axis, temperature: An
     mask = None if where is None else _Mask(backend, where, grad.shape)
     grad = grad if mask is None else mask.filled(grad, 0.0)
     grad_view, y_view = rows.view(backend, grad, dtype), rows.view(backend, y, dtype)
+    reads = (grad_view, y_view) if mask is None else (grad_view, y_view, mask.seen)
     run = rows.kernel(backend, cpu_kernel.__name__)
 
     def write(target: Any) -> None:
@@ -112,7 +115,7 @@ def _backward(cpu_kernel: Kernel, grad: Any, y: Any, axis: Axis, temperature: An
             if mask is not None:
                 mask.fill(target, 0.0)
 
-    return into(backend, out, grad.shape, grad.dtype, (grad_view, y_view), write)
+    return into(backend, out, grad.shape, grad.dtype, reads, write)
 
 
 def softmax(x: Any, /, *, axis: Axis = LAST, temperature: float = ONE, where: Any = None, out: Any = None) -> Any:
@@ -215,7 +218,7 @@ def logsumexp(x: Any, /, *, axis: Axis = LAST, keepdims: bool = False, where: An
         KERNELS.logsumexp_forward(x, sums)
         return sums
     backend = backend_of(x=x, where=where, out=out)
-    x = float_array(backend, x, "x")
+    x = float_array(backend, x, "x", unmask=SEEN)
     rows = rows_of(x.shape, axis)
     if where is not None:
         x = _Mask(backend, where, x.shape).filled(x, -math.inf)
@@ -228,7 +231,7 @@ def logsumexp(x: Any, /, *, axis: Axis = LAST, keepdims: bool = False, where: An
             rows.kernel(backend, "logsumexp_forward")(view, target.reshape(view.shape[:1] + view.shape[2:]))
 
     shape = rows.keepdims_shape if keepdims else rows.kept_shape
-    result = into(backend, out, shape, x.dtype, (view,), write)
+    result = into(backend, out, shape, x.dtype, (view,), write, in_place=False)
     return result[()] if out is None else result  # a sum over everything is a number, as in NumPy
 
 

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-from numbers import Integral
 from typing import Any
 
 from softgrad.kernels.formulas import updates as rules
 from softgrad.ops.arguments import (
-    apart,
     check_dtype,
     check_number,
-    check_out,
+    check_real,
     check_shape,
     compute_dtype,
     contiguous,
     fits,
     float_array,
-    into,
     is_array,
     is_ready,
+    shown,
+    whole_number,
 )
 from softgrad.ops.backend import CPU, Backend, backend_of
+from softgrad.ops.results import Result, apart, check_apart, writable
 
 # States that only some options need, and which.
 NEEDED_FOR = {
@@ -381,7 +380,7 @@ def _adam(
     try:
         beta1, beta2 = betas
     except (TypeError, ValueError):
-        raise TypeError(f"betas must be a pair of numbers; got {betas!r}") from None
+        raise TypeError(f"betas must be a pair of numbers; got {shown(betas)}") from None
     beta1, beta2 = _check_kept(beta1, "betas[0]"), _check_kept(beta2, "betas[1]")
     numbers = (
         lr / (1 - beta1**step),
@@ -406,18 +405,17 @@ LAST_STEP = 1 << 60
 
 def _check_step(step: Any) -> int:
     """`step` as the number of a step; raises TypeError or ValueError unless it can be one."""
-    if type(step) is not int and (isinstance(step, bool) or not isinstance(step, Integral)):
-        raise TypeError(f"step must be an integer, 1 for the first step; got {type(step).__name__}")
-    if step < 1:
-        raise ValueError(f"step must be 1 for the first step, or above; got {step}")
-    return min(int(step), LAST_STEP)
+    number = whole_number(step, "step", "an integer, 1 for the first step")
+    if number < 1:
+        raise ValueError(f"step must be 1 for the first step, or above; got {shown(step)}")
+    return min(number, LAST_STEP)
 
 
 def _check_kept(value: Any, name: str) -> float:
     """`value` as the share of a mean that is kept at a step: a number at least 0 and below 1."""
     kept = check_number(value, name, minimum=0.0)
     if kept >= 1:
-        raise ValueError(f"{name} must be below 1; got {value}")
+        raise ValueError(f"{name} must be below 1; got {shown(value)}")
     return kept
 
 
@@ -432,12 +430,13 @@ def _arrays(param: Any, grad: Any, **states: Any) -> tuple[Backend, Any, bool]:
     if not is_array(backend, param) or param.dtype.kind != "f":
         kind = param.dtype if is_array(backend, param) else type(param).__name__
         raise TypeError(f"param must be an array of floats, since it is updated in place; got {kind}")
-    float_array(backend, param, "param")
-    check_out(backend, param, param.shape, param.dtype, "param")
+    dtype = param.dtype.newbyteorder("=")
+    check_real(dtype, "param")
+    writable(backend, param, param.shape, dtype, "param")
     grad = float_array(backend, grad, "grad")
     check_shape(grad, param.shape, "grad", "as param has")
-    check_dtype(grad, param.dtype, "grad", "as param is")
-    return backend, contiguous(backend, grad, compute_dtype(param.dtype)), False
+    check_dtype(grad, dtype, "grad", "as param is")
+    return backend, contiguous(backend, grad, compute_dtype(dtype)), False
 
 
 def _update(
@@ -455,7 +454,6 @@ def _update(
         step(param, grad, states.values(), numbers)
         return
 
-    arrays = [param, *states.values()]
     backend_of(param=param, grad=grad, **states)
     for name, state in states.items():
         if state is None:
@@ -463,26 +461,15 @@ def _update(
                 f"{name} must be an array like param{NEEDED_FOR.get(name, '')}; got None; "
                 "pass zeros like param before the first step"
             )
-        check_out(backend, state, param.shape, param.dtype, name)
-    for (first, a), (second, b) in combinations((("param", param), *states.items()), 2):
-        if a is b or not apart(a, b):
-            raise ValueError(f"{second} and {first} must not share memory; pass an array of zeros like param")
-
-    def prepare(targets: list[Any]) -> None:
-        """Make `arrays` ready, the rest of them after `targets`, then take the step."""
-        if len(targets) == len(arrays):
-            step(targets[0], grad, targets[1:], numbers)
-            return
-        array = arrays[len(targets)]
-
-        def write(target: Any) -> None:
-            if target is not array:
-                target[...] = array
-            prepare([*targets, target])
-
-        into(backend, array, array.shape, array.dtype, (grad,), write)
-
-    prepare([])
+    shape, dtype, written = param.shape, param.dtype.newbyteorder("="), {"param": param, **states}
+    results = [Result(backend, array, shape, dtype, (grad,), name=name) for name, array in written.items()]
+    check_apart(backend, results, "pass an array of zeros like param")
+    for result in results:
+        result.load()
+    of_param, *of_states = [result.target for result in results]
+    step(of_param, grad, of_states, numbers)
+    for result in results:
+        result.returned()
 
 
 def _are_ready(states: dict[str, Any], param: Any, grad: Any) -> bool:

@@ -64,11 +64,11 @@ def test_what_holds_no_real_numbers_raises(name: str, array: np.ndarray, dtype: 
 
 
 @pytest.mark.parametrize("name", OPS)
-def test_lists_tuples_and_numpy_subclasses_are_arrays(name: str) -> None:
+def test_lists_and_tuples_are_arrays(name: str) -> None:
     call, _ = OPS[name]
     x = np.array([[0.5, -1.0, 2.0], [0.25, 3.0, -0.5]])
     expected = call(x)
-    for given in (x.tolist(), tuple(map(tuple, x)), x.view(np.ma.MaskedArray), x.view(np.recarray), memoryview(x)):
+    for given in (x.tolist(), tuple(map(tuple, x)), memoryview(x)):
         assert_same_bits(call(given), expected, type(given).__name__)
 
 

@@ -366,8 +366,11 @@ BAD_BASES = [
     ("2", TypeError, "base must be a number; got str"),
     (1j, TypeError, "base must be a number; got complex"),
     *(
-        (base, ValueError, f"base must be a positive finite number other than 1, or None for nats; got {base}")
-        for base in (0, -2.0, 1, True, math.inf, math.nan, 10**400)
+        (base, ValueError, f"base must be a positive finite number other than 1, or None for nats; got {shown}")
+        for base, shown in (
+            *((base, base) for base in (0, -2.0, 1, True, math.inf, math.nan)),
+            (10**400, f"{10**79}..."),
+        )
     ),
 ]
 

@@ -1,0 +1,180 @@
+"""Results out: where a kernel writes, which may be the caller's `out`, and what of that lies where it reads.
+
+An `out` may have any strides and byte order, be of a subclass of the array type, hold float16, or share memory with
+anything that the call reads. Kernels meet none of that: what they write to is contiguous, of the dtype computed in, and
+lies apart from what they read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from softgrad.ops.arguments import (
+    KERNEL_DTYPES,
+    check_shape,
+    compute_dtype,
+    convert,
+    fits,
+    is_array,
+    is_clean,
+)
+from softgrad.ops.backend import Backend
+
+# How much NumPy may do to find whether two strided arrays have an element in common, which may be exponential.
+OVERLAP_WORK = 100_000
+
+
+class Result:
+    """An array that a kernel writes: the caller's own, or a fresh one.
+
+    Several of a call are all made before the first is written, so that what is wrong is found in time, and `returned`
+    when all are written, so that none is read after another has taken its place.
+
+    Attributes
+    ----------
+    target
+        What the kernel writes: `out` itself where that is possible, else a fresh array.
+    memory, name
+        `out` as a plain array, or None, and how it is called in messages.
+
+    Parameters
+    ----------
+    reads
+        All arrays that are read before the call is over. Where `out` shares memory with one, `target` is fresh.
+    in_place
+        Whether the kernel may be given the very memory of an array it reads, of the same dtype, element for element.
+    """
+
+    __slots__ = ("_dtype", "_out", "memory", "name", "target")
+    memory: Any
+    target: Any
+
+    def __init__(
+        self,
+        backend: Backend,
+        out: Any,
+        shape: tuple[int, ...],
+        dtype: Any,
+        reads: Iterable[Any] = (),
+        *,
+        in_place: bool = True,
+        name: str = "out",
+    ) -> None:
+        self._out, self._dtype, self.name = out, dtype, name
+        self.memory = memory = None if out is None else writable(backend, out, shape, dtype, name)
+        direct = (
+            memory is not None
+            and memory.dtype in KERNEL_DTYPES
+            and is_clean(memory)
+            and not any(collide(memory, read, in_place) for read in reads)
+        )
+        self.target = memory if direct else backend.xp.empty(shape, compute_dtype(dtype))
+
+    def load(self) -> None:
+        """Have in `target` what the caller's array holds, for a kernel that reads what it writes."""
+        if self.target is not self.memory:
+            self.target[...] = self.memory
+
+    def returned(self) -> Any:
+        """What the caller asked for, once `target` is written."""
+        if self._out is None:
+            return self.target if self.target.dtype == self._dtype else convert(self.target, self._dtype)
+        if self.target is not self.memory:
+            with np.errstate(all="ignore"):
+                self.memory[...] = self.target
+        return self._out
+
+
+def into(
+    backend: Backend,
+    out: Any,
+    shape: tuple[int, ...],
+    dtype: Any,
+    reads: Iterable[Any],
+    write: Callable[[Any], None],
+    *,
+    in_place: bool = True,
+) -> Any:
+    """The one `Result` of a call, filled by `write(target)` and returned."""
+    result = Result(backend, out, shape, dtype, reads, in_place=in_place)
+    write(result.target)
+    return result.returned()
+
+
+def writable(backend: Backend, out: Any, shape: tuple[int, ...], dtype: Any, name: str = "out") -> Any:
+    """`out` as a plain array over its memory, in any byte order.
+
+    Raises
+    ------
+    TypeError
+        If it is no array of the backend, is masked, or has another dtype.
+    ValueError
+        If it has another shape or is read-only.
+    """
+    if type(out) is not backend.array_type:
+        if not is_array(backend, out):
+            kind = f"{backend.xp.__name__}.ndarray"
+            raise TypeError(f"{name} must be a {kind} to write to; got {type(out).__name__}")
+        if isinstance(out, np.ma.MaskedArray):
+            raise TypeError(f"{name} is a masked array, and a result would not change its mask; pass {name}.data")
+        out = backend.xp.asarray(out)
+    if out.dtype.newbyteorder("=") != dtype:
+        raise TypeError(f"{name} must be {dtype}, as the result is; got {out.dtype}")
+    check_shape(out, shape, name, "as the result has")
+    if not getattr(out.flags, "writeable", True):
+        raise ValueError(f"{name} is read-only; pass an array that can be written to")
+    return out
+
+
+def ready_out(out: Any, x: Any, y: Any = None) -> Any:
+    """Where a result like the ready array `x` can be written at once, a new array or `out`; None if it cannot.
+
+    `x` and `y` are what the kernel reads while it writes.
+    """
+    if out is None:
+        return np.empty(x.shape, x.dtype)
+    return out if fits(out, x) and apart(out, x) and (y is None or apart(out, y)) else None
+
+
+def apart(out: Any, array: Any) -> bool:
+    """Are the two the same array, or arrays whose memory does not even overlap by its bounds?"""
+    return out is array or (out.base is None and array.base is None) or not np.may_share_memory(out, array)
+
+
+def check_apart(backend: Backend, results: Iterable[Result], remedy: str) -> None:
+    """Raise ValueError if two of a call's results have memory in common."""
+    given = [result for result in results if result.memory is not None]
+    for a, b in combinations(given, 2):
+        if _share_memory(backend, a.memory, b.memory):
+            raise ValueError(f"{b.name} and {a.name} must not share memory; {remedy}")
+
+
+def _share_memory(backend: Backend, a: Any, b: Any) -> bool:
+    if a is not b and apart(a, b):
+        return False
+    try:
+        if backend.xp is np:
+            return np.shares_memory(a, b, max_work=OVERLAP_WORK)  # type: ignore[arg-type]  # NumPy's types miss it
+        return bool(backend.xp.shares_memory(a, b))
+    except np.exceptions.TooHardError:
+        return True
+
+
+def collide(out: Any, array: Any, in_place: bool) -> bool:
+    """May the kernel not be given `out`, clean, to write to while it reads the array?"""
+    if out is array:
+        return not in_place
+    if apart(out, array):
+        return False
+    # With one start, size and dtype, both contiguous, element i of the one is element i of the other.
+    same = out.dtype == array.dtype and out.size == array.size and _address(out) == _address(array)
+    return not (in_place and same and is_clean(array))
+
+
+def _address(array: Any) -> int:
+    interface = getattr(array, "__array_interface__", None) or array.__cuda_array_interface__
+    return int(interface["data"][0])
