@@ -39,6 +39,9 @@ class Backend:
     array_type: type
     kernels: ModuleType
 
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return get_backend, (self.name,)  # a copy, in this process or another, is the backend of that name
+
 
 CPU = Backend("cpu", np, np.ndarray, cpu)
 

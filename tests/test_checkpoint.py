@@ -173,6 +173,15 @@ def test_a_network_that_the_file_does_not_hold_is_refused_before_memory_is_asked
         load_checkpoint(finished.path).model(CPU)
 
 
+def test_weights_that_are_not_finite_are_no_model(finished):
+    finished.trainer.model.params[3] = np.nan
+    save_checkpoint(finished.checkpoint, finished.trainer)
+    with pytest.raises(
+        CheckpointError, match=r"holds weights that are not finite, in layers\.0\.weight: the run diverged"
+    ):
+        load_checkpoint(finished.path).model(CPU)
+
+
 PROGRESS = asdict(Progress())
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 from numba.core import config
 from numerics import Arrays, assert_same_bits, central_difference
+from numpy.testing import assert_allclose
 
 from softgrad.train import Adaline, LinearRegression, LogisticRegression, Perceptron, SoftmaxRegression
 from softgrad.train.criteria import CRITERIA, l2_of_rows
@@ -352,7 +356,169 @@ def test_determination_of_a_constant_is_1_or_0() -> None:
     assert model.score([[3.0], [4.0]], [3.0, 3.0]) == 0
 
 
+@pytest.mark.parametrize("size", [1.0, 1e-200, 1e200, 1e308, 5e-324])
+def test_determination_of_values_of_any_size(size: float, backend: Arrays) -> None:
+    x = np.array([[0.0], [1.0], [2.0], [4.0]])
+    y = np.array([0.0, 0.25, 0.5, 1.0]) * size if size > 1e-300 else np.array([0.0, 1, 2, 4]) * size
+    model = LinearRegression().fit(backend.put(x), backend.put(y))
+    assert model.score(backend.put(x), backend.put(y)) == pytest.approx(1, abs=1e-12)
+    assert model.score(backend.put(x), backend.put(y[::-1])) == pytest.approx(
+        LinearRegression().fit(x, y / size).score(x, y[::-1] / size), rel=1e-9
+    )
+
+
+def test_determination_like_scikit_learn() -> None:
+    from sklearn.metrics import r2_score
+
+    rng = np.random.default_rng(5)
+    x, y = rng.standard_normal((20, 2)), rng.standard_normal((20, 3))
+    y[:, 2] = 1.5  # a constant
+    for given in (y, y.astype(np.float32), y[:, 0], y[:, 2]):
+        model = LinearRegression(solver="sgd", epochs=2).fit(x, given)
+        assert model.score(x, given) == pytest.approx(r2_score(given, model.predict(x)), rel=1e-12, abs=1e-12)
+    assert LinearRegression().fit(x, y[:, 0]).score(x, np.full(20, -1e300)) == 0
+    far = LinearRegression().fit(x, y[:, 0])
+    assert far.score(1e300 * x, y[:, 0]) == -math.inf  # beyond all floats
+
+
+@pytest.mark.parametrize("size", [1e-150, 1.0, 1e150, 1e300])
+def test_least_squares_of_numbers_of_any_size(size: float, backend: Arrays) -> None:
+    x, y = np.array([[1.0, 0.0], [0.5, 1.0], [0.25, -0.5]]), np.array([0.5, 1.0, -0.25])
+    model, plain = LinearRegression().fit(backend.put(x * size), backend.put(y * size)), LinearRegression().fit(x, y)
+    assert_allclose(backend.get(model.coef_), plain.coef_, rtol=1e-12)
+    assert_allclose(backend.get(model.intercept_), plain.intercept_ * size, rtol=1e-10)
+
+
+def test_least_squares_of_float32_do_not_overflow(backend: Arrays) -> None:
+    x = backend.put([[3e38], [2e38], [-3e38]], np.float32)
+    model = LinearRegression().fit(x, backend.put([3.0, 2.0, -3.0], np.float32))
+    assert model.coef_.dtype == np.float32
+    assert_allclose(backend.get(model.predict(x)), [3, 2, -3], rtol=1e-6)
+    with pytest.raises(DivergedError, match="the least squares of x and y cannot be told in float32: weights are not"):
+        LinearRegression().fit(backend.put([[1e-30], [2e-30]], np.float32), backend.put([1e30, 2e30], np.float32))
+
+
+def test_columns_that_depend_on_each_other_but_for_their_rounding_are_dependent() -> None:
+    x = np.array([[1.0], [2.0], [3.0], [4.0]], np.float32) / 3
+    both = np.concatenate([x, x * np.float32(0.7)], axis=1)
+    model = LinearRegression().fit(both, x[:, 0])
+    assert_allclose(model.coef_, np.array([1, 0.7]) / 1.49, rtol=1e-5)
+
+
+# ---- copies
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+@pytest.mark.parametrize("model", MODELS)
+def test_copies_learn_on_by_themselves(model: Any, copied: Any, backend: Arrays) -> None:
+    assert copied(model(lr=0.25)).lr == 0.25
+    x, labels = clusters(2)
+    x, y = backend.put(x), labels if model is not LinearRegression else backend.put(labels)
+    fitted = model(epochs=3).fit(x, y)
+    before = backend.get(fitted.coef_).copy()
+    twin = copied(fitted).partial_fit(x, y)
+    assert_same_bits(backend.get(fitted.coef_), before)
+    assert_same_bits(backend.get(twin.coef_), backend.get(fitted.partial_fit(x, y).coef_))
+    assert twin.score(x, y) == fitted.score(x, y)
+
+
 # ---- errors
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 1e39])
+@pytest.mark.parametrize("model", MODELS)
+def test_what_is_no_number_has_no_class_and_no_score(model: Any, value: float, backend: Arrays) -> None:
+    x = backend.put([[-1.0], [1.0]], np.float32)
+    y = [0, 1] if model is not LinearRegression else backend.put([0.0, 1.0])
+    fitted = model(epochs=2).fit(x, y)
+    wrong = backend.put([[0.0], [value]])  # float64, which float32 models take
+    beyond = " as float32" if value == 1e39 else ""
+    message = re.escape(f"x must hold finite numbers{beyond}; found {value} at index (1, 0)")
+    asked = [fitted.predict, fitted.decision_function, lambda x: fitted.score(x, y), lambda x: fitted.partial_fit(x, y)]
+    if hasattr(fitted, "predict_proba"):
+        asked.append(fitted.predict_proba)
+    before = backend.get(fitted.coef_).copy()
+    for question in asked:
+        with pytest.raises(ValueError, match=message):
+            question(wrong)
+    assert_same_bits(backend.get(fitted.coef_), before)
+
+
+@pytest.mark.parametrize("model", CLASSIFIERS)
+def test_scores_that_are_no_numbers_have_no_class(model: type[LinearClassifier], backend: Arrays) -> None:
+    x = backend.put([[-1.0, 0.0], [1.0, 0.0]])
+    fitted = model(epochs=2).fit(x, [0, 1])
+    fitted.coef_[..., 0], fitted.coef_[..., 1] = math.inf, -math.inf
+    for question in (fitted.predict, lambda x: fitted.score(x, [1, 1])):
+        with pytest.raises(ValueError, match=r"x must give scores that are numbers; those of row 1 are \[.*nan"):
+            question(backend.put([[1.0, -1.0], [1.0, 1.0]]))
+
+
+@pytest.mark.parametrize("solver", ["exact", "sgd"])
+def test_values_beyond_the_samples_dtype_are_refused(solver: str, backend: Arrays) -> None:
+    x = backend.put([[1.0], [2.0]], np.float32)
+    model = LinearRegression(solver=solver, epochs=1)
+    with pytest.raises(ValueError, match=r"y must hold finite numbers as float32; found 1e\+39 at index \(0,\)"):
+        model.fit(x, backend.put([1e39, 2e39]))
+    with pytest.raises(ValueError, match=r"coef_init must hold finite numbers as float32; found 1e\+39"):
+        LinearRegression(solver="sgd").fit(x, backend.put([1.0, 2.0]), coef_init=backend.put([1e39]))
+    assert not hasattr(model, "coef_")
+    assert_allclose(backend.get(LinearRegression().fit(x.astype(float), backend.put([1e39, 2e39])).coef_), [1e39])
+
+
+STRINGS = {
+    "list": ["no", "yes"],
+    "numpy.str_": [np.str_("no"), np.str_("yes")],
+    "U": np.array(["no", "yes"]),
+    "object": np.array(["no", "yes"], object),
+    "StringDType": np.array(["no", "yes"], np.dtypes.StringDType()),
+    "bytes": np.array([b"no", b"yes"]),
+    "list of bytes": [b"no", b"yes"],
+}
+
+
+@pytest.mark.parametrize("kind", STRINGS)
+def test_strings_of_every_form(kind: str) -> None:
+    x, names = [[-1.0], [1.0]], STRINGS[kind]
+    expected = [b"no", b"yes"] if "bytes" in kind else ["no", "yes"]
+    model = LogisticRegression(epochs=5).fit(x, names)
+    assert model.classes_.tolist() == model.predict(x).tolist() == expected
+    assert model.predict(x).dtype == np.asarray(names).dtype
+    assert model.score(x, names) == 1
+    if "bytes" not in kind:
+        for other in STRINGS:
+            if "bytes" not in other:
+                assert model.score(x, STRINGS[other]) == 1
+    model.partial_fit(x, names, classes=names[::-1])
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "words"),
+    [
+        (["a", 1], TypeError, "y must hold labels of one kind, which can be sorted; got int and str"),
+        (["a", b"b"], TypeError, "y must hold labels of one kind, which can be sorted; got bytes and str"),
+        (["a", None], TypeError, "y must hold labels of one kind, which can be sorted; got NoneType and str"),
+        ([None, None], TypeError, "y must hold labels of one kind"),
+        (np.array([1.0, math.nan], object), ValueError, "y must hold labels; found nan at row 1"),
+        (np.array(["a", math.nan], object), ValueError, "y must hold labels; found nan at row 1"),
+        (np.array([1, 0.5], object), ValueError, "y must hold labels; found 0.5 at row 1"),
+        (np.array(["2020", "2021"], "M8[Y]"), TypeError, "y must hold labels: numbers, booleans or strings; got datet"),
+    ],
+)
+def test_labels_that_are_none(labels: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        Adaline().fit([[1.0], [2.0]], labels)
+
+
+def test_other_classes_than_the_first_are_refused() -> None:
+    x = [[-1.0], [1.0]]
+    for model in (Adaline().partial_fit(x, [0, 1], classes=[1, 0]), Adaline(epochs=1).fit(x, [0, 1])):
+        model.partial_fit(x, [0, 1], classes=(0, 1)).partial_fit(x, [0, 1])
+        before = model.coef_.copy()
+        for others in ([0, 1, 2], [1, 2], ["0", "1"]):
+            with pytest.raises(ValueError, match=r"classes must be those that the model has, \[0, 1\]; got "):
+                model.partial_fit(x, [0, 1], classes=others)
+        assert_same_bits(model.coef_, before)
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -60,10 +60,13 @@ class Checkpoint:
         Raises
         ------
         CheckpointError
-            If the file holds another network than its configuration describes.
+            If the file holds another network than its configuration describes, or weights that are not finite.
         """
         for name, shape in parameter_shapes(self.sizes).items():  # before memory is asked for
-            self._tensor(name, shape, np.dtype(self.config.dtype))
+            if not np.isfinite(self._tensor(name, shape, np.dtype(self.config.dtype))).all():
+                raise CheckpointError(
+                    f"{self.path} holds weights that are not finite, in {name}: the run diverged; take an earlier one"
+                )
         model = MLP(self.sizes, self.config.activation, self.config.dtype, backend)
         self._fill(model, {"": model.params})
         return model

@@ -33,6 +33,10 @@ class Criterion:
     targets: Callable[[Any, int, Any], Any]
     probabilities: Callable[[Any, float], Any]
 
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        # Its functions are made from others, and have no names to be found by in another process.
+        return criterion_of, (next(name for name, row in CRITERIA.items() if row is self),)
+
 
 # ---- losses
 
@@ -107,3 +111,8 @@ CRITERIA = {
     "softmax": Criterion(_softmax_loss, _labels, _softmax),
 }
 """By the name of a linear model; a multi-layer perceptron learns by that of "softmax"."""
+
+
+def criterion_of(name: str) -> Criterion:
+    """The criterion of that name."""
+    return CRITERIA[name]

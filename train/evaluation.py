@@ -38,18 +38,26 @@ class Evaluation:
         The fraction classified rightly.
     confusion
         Shape (classes, classes): how many images of class i were taken for class j.
+    support
+        Shape (classes,): how many images of each class there are. Those with a score of NaN are taken for no class.
     """
 
     loss: float
     accuracy: float
     confusion: np.ndarray
+    support: np.ndarray
+
+    @property
+    def unclassified(self) -> int:
+        """How many images were taken for no class."""
+        return int(self.support.sum() - self.confusion.sum())
 
     def class_scores(self) -> list[ClassScore]:
         """The scores of each class, in order."""
         hits = np.diag(self.confusion)
-        predicted, support = self.confusion.sum(axis=0), self.confusion.sum(axis=1)
+        predicted = self.confusion.sum(axis=0)
         scores = []
-        for hit, guesses, present in zip(hits.tolist(), predicted.tolist(), support.tolist(), strict=True):
+        for hit, guesses, present in zip(hits.tolist(), predicted.tolist(), self.support.tolist(), strict=True):
             precision, recall = hit / max(guesses, 1), hit / max(present, 1)
             f1 = 2 * hit / max(guesses + present, 1)
             scores.append(ClassScore(precision, recall, f1, present))
@@ -71,7 +79,7 @@ class Evaluator:
     def run(self) -> Evaluation:
         """Loss, accuracy and confusion of the model as it now is."""
         classes = self._model.sizes[-1]
-        confusion = np.zeros((classes, classes), np.int64)
+        confusion, support = np.zeros((classes, classes), np.int64), np.zeros(classes, np.int64)
         loss_sum, correct = 0.0, 0
         for start in range(0, len(self._order), EVALUATION_ROWS):
             chosen = self._order[start : start + EVALUATION_ROWS]
@@ -83,25 +91,24 @@ class Evaluator:
             targets = self._criterion.targets(labels, classes, logits.dtype)
             loss, _ = self._criterion.loss_with_grad(logits, targets, batch.grads[-1])
             loss_sum += float(loss) * len(chosen)
-            _count_pairs(confusion, labels, logits.argmax(axis=1))
+            true, found = to_numpy(labels), to_numpy(logits)
+            known = ~np.isnan(found).any(axis=1)
+            np.add.at(confusion, (true[known], found[known].argmax(axis=1)), 1)
+            support += np.bincount(true, minlength=classes)
         rows = max(len(self._order), 1)
-        return Evaluation(loss_sum / rows, correct / rows, confusion)
+        return Evaluation(loss_sum / rows, correct / rows, confusion, support)
 
 
 def class_probabilities(
     model: MLP, images: np.ndarray, inputs: Standardisation, temperature: float = 1.0, criterion: str = "softmax"
 ) -> np.ndarray:
-    """The probability of each class for each image, shape (images, classes)."""
+    """The probability of each class for each image, shape (images, classes); NaN for one that has a score of NaN."""
     xp = model.backend.xp
     batch = Batch(model, len(images))
     order = xp.arange(len(images))
     ops.gather_scale(xp.asarray(images), order, scale=inputs.scale, shift=inputs.shift, out=batch.inputs)
     probabilities: np.ndarray = to_numpy(CRITERIA[criterion].probabilities(model.forward(batch), temperature))
     return probabilities
-
-
-def _count_pairs(confusion: np.ndarray, labels: Any, predicted: Any) -> None:
-    np.add.at(confusion, (to_numpy(labels), to_numpy(predicted)), 1)
 
 
 def to_numpy(array: Any) -> Any:

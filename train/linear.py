@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, ClassVar, Self
@@ -9,10 +10,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from softgrad import ops
-from softgrad.ops.arguments import as_array, check_number, check_shape, compute_dtype, contiguous, float_array
-from softgrad.ops.backend import CPU, Backend, backend_of
+from softgrad.ops.arguments import check_number, check_shape, compute_dtype, contiguous, float_array, place_of
+from softgrad.ops.backend import Backend, backend_of
 from softgrad.train.criteria import CRITERIA, LossWithGrad
 from softgrad.train.errors import DivergedError, NotFittedError, divergence
+from softgrad.train.labels import as_labels, on_host, places_of, sorted_classes
 
 
 @dataclass(kw_only=True, eq=False)
@@ -65,7 +67,7 @@ class LinearModel:
     fit_intercept: bool = True
 
     def decision_function(self, x: Any, /) -> Any:
-        """The scores of each row of x: shape (N, outputs), or (N,) of a single output."""
+        """The scores of each row of x, which must be finite: shape (N, outputs), or (N,) of a single output."""
         scores = self._scores(x)
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
@@ -89,7 +91,7 @@ class LinearModel:
         w, b = backend.xp.zeros((x.shape[1], outputs), x.dtype), backend.xp.zeros(outputs, x.dtype)
         for name, given, target in (("coef_init", coef, w.T), ("intercept_init", intercept, b)):
             if given is not None:
-                values = float_array(backend, given, name)
+                values = finite(backend, float_array(backend, given, name), x.dtype, name)
                 if outputs == 1 and values.ndim < target.ndim:  # as scikit-learn takes and shows those of one output
                     values = values[None]
                 check_shape(values, target.shape, name, f"for outputs and features ({outputs}, {x.shape[1]})")
@@ -189,15 +191,16 @@ class LinearClassifier(LinearModel):
         TypeError
             If x holds no real numbers, or labels cannot be sorted.
         ValueError
-            If an option is out of range, shapes do not fit, x is not finite, or there is only one class.
+            If an option is out of range, shapes do not fit, x is not finite in the dtype computed in, or there is only
+            one class.
         DivergedError
             If the loss or a weight is not finite after an epoch.
         """
         self._check_options()
         backend = backend_of(x=x)
         x = as_samples_to_learn(backend, x)
-        labels = _labels(y, len(x))
-        classes = _sorted(labels, "y")
+        labels = as_labels(y, len(x))
+        classes = sorted_classes(labels, "y")
         w, b = self._initial(backend, x, self._outputs(classes), coef_init, intercept_init)
         targets = self._targets(backend, labels, classes, x.dtype)
         losses = self._descend(self._loss, x, targets, w, b, first=0, epochs=self.epochs)
@@ -207,32 +210,44 @@ class LinearClassifier(LinearModel):
     def partial_fit(self, x: Any, y: Any, /, *, classes: Any = None) -> Self:
         """Learn for one epoch more, from where the model stands; the first time `classes` must name all classes.
 
-        Arguments and errors are those of `fit`; a label outside the classes is a ValueError.
+        Arguments and errors are those of `fit`; a label outside the classes is a ValueError, and so are other classes
+        than the model has.
         """
         self._check_options()
+        named = None if classes is None else sorted_classes(as_labels(classes, None, "classes"), "classes")
         if not hasattr(self, "coef_"):
-            if classes is None:
+            if named is None:
                 raise ValueError("classes must be given to the first partial_fit, which may not meet all; got None")
-            backend, known = backend_of(x=x), _sorted(_labels(classes, None, "classes"), "classes")
+            backend, known = backend_of(x=x), named
             x = as_samples_to_learn(backend, x)
             w, b = self._initial(backend, x, self._outputs(known), None, None)
         else:
             backend, known = backend_of(x=x, coef_=self.coef_), self.classes_
+            if named is not None and named.tolist() != known.tolist():
+                raise ValueError(
+                    f"classes must be those that the model has, {known.tolist()}; got {named.tolist()}; "
+                    "leave them out, or begin with a new model"
+                )
             w, b = self._weights(backend)
             x = as_samples_to_learn(backend, x, w.dtype)
             check_shape(x, (len(x), len(w)), "x", "with the features of before")
-        targets = self._targets(backend, _labels(y, len(x)), known, x.dtype)
+        targets = self._targets(backend, as_labels(y, len(x)), known, x.dtype)
         losses = list(getattr(self, "loss_curve_", []))
         losses += self._descend(self._loss, x, targets, w, b, first=len(losses), epochs=1)
         self.classes_ = known
         return self._keep(w, b, losses)
 
     def predict(self, x: Any, /) -> Any:
-        """The class of each row of x, shape (N,): where x lives, but for labels that only NumPy has."""
-        scores = self._scores(x)
-        chosen = scores[:, 0] >= 0 if scores.shape[1] == 1 else scores.argmax(axis=1)
-        labels = self.classes_[_on_host(chosen).astype(np.intp)]
-        return backend_of(scores=scores).xp.asarray(labels) if labels.dtype.kind in "iufb" else labels
+        """The class of each row of x, shape (N,): where x lives, but for labels that only NumPy has.
+
+        Raises
+        ------
+        ValueError
+            If x is not finite, or a score is NaN: such a row has no class.
+        """
+        chosen = self._chosen(x)
+        labels = self.classes_[chosen]
+        return backend_of(x=self.coef_).xp.asarray(labels) if labels.dtype.kind in "iufb" else labels
 
     def score(self, x: Any, y: Any, /) -> float:
         """The fraction of samples that are given their label.
@@ -240,12 +255,24 @@ class LinearClassifier(LinearModel):
         Raises
         ------
         ValueError
-            If a label is none of the classes: such a sample could not be right.
+            If a label is none of the classes: such a sample could not be right. And as `predict`.
         """
-        predicted = _on_host(self.predict(x))
-        labels = _labels(y, len(predicted))
-        _indices(labels, self.classes_)
-        return float(np.mean(predicted == labels)) if len(labels) else 0.0
+        chosen = self._chosen(x)
+        places = places_of(as_labels(y, len(chosen)), self.classes_)
+        return float(np.mean(chosen == places)) if len(places) else 0.0
+
+    def _chosen(self, x: Any) -> np.ndarray:
+        """The place of each row's class among the classes."""
+        scores = on_host(self._scores(x))
+        nowhere = np.flatnonzero(np.isnan(scores).any(axis=1))
+        if nowhere.size:
+            raise ValueError(
+                f"x must give scores that are numbers; those of row {nowhere[0]} are {scores[nowhere[0]].tolist()}: "
+                "x or the weights are too large"
+            )
+        single = scores.shape[1] == 1
+        chosen: np.ndarray = (scores[:, 0] >= 0).astype(np.intp) if single else scores.argmax(axis=1)
+        return chosen
 
     @property
     def _loss(self) -> LossWithGrad:
@@ -257,7 +284,7 @@ class LinearClassifier(LinearModel):
 
     def _targets(self, backend: Backend, labels: np.ndarray, classes: np.ndarray, dtype: Any) -> Any:
         """What the loss compares the scores with; for a single score that of the second class."""
-        indices = backend.xp.asarray(_indices(labels, classes))
+        indices = backend.xp.asarray(places_of(labels, classes))
         targets = CRITERIA[self.criterion].targets(indices, len(classes), dtype)
         if targets.ndim == 2 and self._outputs(classes) == 1:
             return contiguous(backend, targets[:, 1:], dtype)
@@ -265,71 +292,29 @@ class LinearClassifier(LinearModel):
 
 
 def as_samples(backend: Backend, x: Any, dtype: Any = None) -> Any:
-    """x as a clean matrix of that dtype, else of what its own is computed in."""
-    x = float_array(backend, x, "x")
-    if x.ndim != 2:
-        raise ValueError(f"x must have shape (samples, features); got shape {x.shape}; a single sample is x[None, :]")
-    return contiguous(backend, x, dtype or compute_dtype(x.dtype))
+    """x as a clean and finite matrix of that dtype, else of what its own is computed in."""
+    array = float_array(backend, x, "x")
+    if array.ndim != 2:
+        raise ValueError(
+            f"x must have shape (samples, features); got shape {array.shape}; a single sample is x[None, :]"
+        )
+    return finite(backend, array, dtype or compute_dtype(array.dtype), "x")
 
 
 def as_samples_to_learn(backend: Backend, x: Any, dtype: Any = None) -> Any:
-    """The same, of one finite sample or more."""
+    """The same, of one sample or more."""
     x = as_samples(backend, x, dtype)
     if len(x) == 0:
         raise ValueError(f"x must have at least one sample to learn from; got shape {x.shape}")
-    check_finite(backend, x, "x")
     return x
 
 
-def check_finite(backend: Backend, array: Any, name: str) -> None:
-    """Raise ValueError unless all numbers are finite, naming the first that is not."""
-    wrong = ~backend.xp.isfinite(array).reshape(-1)
+def finite(backend: Backend, array: Any, dtype: Any, name: str) -> Any:
+    """The array, clean and of that dtype; raises ValueError unless all numbers are finite there, naming the first."""
+    clean = contiguous(backend, array, dtype)
+    wrong = ~backend.xp.isfinite(clean).reshape(-1)
     if wrong.any():
-        position = int(wrong.argmax())
-        index = tuple(map(int, np.unravel_index(position, array.shape)))
-        raise ValueError(f"{name} must hold finite numbers; found {float(array[index])} at index {index}")
-
-
-def _on_host(array: Any) -> np.ndarray:
-    """A NumPy array of what may be a list, or on a card."""
-    backend = backend_of(array=array)
-    array = as_array(backend, array, "y")
-    return np.asarray(array if backend is CPU else array.get())
-
-
-def _labels(y: Any, rows: int | None, name: str = "y") -> np.ndarray:
-    """Labels as a NumPy array, one for each row where their number is known."""
-    labels = _on_host(y)
-    if labels.ndim != 1 or rows not in (None, len(labels)):
-        expected = "(N,)" if rows is None else f"({rows},), a label for each row of x"
-        raise ValueError(f"{name} must have shape {expected}; got shape {labels.shape}")
-    if labels.dtype.kind == "f":
-        wrong = np.flatnonzero(labels != np.floor(labels))  # NaN too
-        if wrong.size:
-            raise ValueError(
-                f"{name} must hold labels; found {labels[wrong[0]]} at row {wrong[0]}; "
-                "for numbers there is LinearRegression"
-            )
-    elif labels.dtype.kind not in "iubUSO":
-        raise TypeError(f"{name} must hold labels: numbers, booleans or strings; got {labels.dtype}")
-    return labels
-
-
-def _sorted(labels: np.ndarray, name: str) -> np.ndarray:
-    """The classes among the labels."""
-    try:
-        classes = np.unique(labels)
-    except TypeError as error:
-        raise TypeError(f"{name} must hold labels of one kind, which can be sorted; {error}") from error
-    if len(classes) < 2:
-        raise ValueError(f"{name} must hold labels of at least two classes; got {classes.tolist()}")
-    return classes
-
-
-def _indices(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """The place of each label among the classes."""
-    places = {label: place for place, label in enumerate(classes.tolist())}
-    for row, label in enumerate(labels.tolist()):
-        if label not in places:
-            raise ValueError(f"y must hold labels of the classes {classes.tolist()}; found {label!r} at row {row}")
-    return np.array([places[label] for label in labels.tolist()], np.int64)
+        index = place_of(int(wrong.argmax()), array.shape)
+        beyond = f" as {dtype}" if math.isfinite(array[index]) else ""
+        raise ValueError(f"{name} must hold finite numbers{beyond}; found {float(array[index])} at index {index}")
+    return clean

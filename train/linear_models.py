@@ -9,11 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
+
 from softgrad import ops
-from softgrad.ops.arguments import float_array
+from softgrad.ops.arguments import FLOAT64, check_shape, convert, float_array
 from softgrad.ops.backend import Backend, backend_of
 from softgrad.train.criteria import CRITERIA, l2_of_rows
-from softgrad.train.linear import LinearClassifier, LinearModel, as_samples, as_samples_to_learn, check_finite
+from softgrad.train.errors import DivergedError, divergence
+from softgrad.train.linear import LinearClassifier, LinearModel, as_samples_to_learn, finite
 
 
 @dataclass(kw_only=True, eq=False)
@@ -228,17 +231,23 @@ class LinearRegression(LinearModel):
     def score(self, x: Any, y: Any, /) -> float:
         """The coefficient of determination, 1 - sum (y - prediction)^2 / sum (y - mean(y))^2, averaged over outputs.
 
-        Of a constant y it is 1 if predicted exactly, else 0.
+        Of a constant y it is 1 if predicted exactly, else 0. y has the shape of the predictions.
         """
-        scores = self._scores(x)
-        backend = backend_of(scores=scores, y=y)
-        y = float_array(backend, y, "y").astype(scores.dtype, copy=False).reshape(len(scores), -1)
-        left = ops.squared_error(scores, y, reduction="none").sum(axis=0)
-        whole = ops.squared_error(backend.xp.zeros_like(y) + y.mean(axis=0), y, reduction="none").sum(axis=0)
-        shares = [
-            float(1 - rest / total) if total > 0 else float(rest == 0) for rest, total in zip(left, whole, strict=True)
-        ]
-        return sum(shares) / max(len(shares), 1)
+        predicted = self.predict(x)
+        backend = backend_of(predicted=predicted, y=y)
+        y = float_array(backend, y, "y")
+        check_shape(y, predicted.shape, "y", "as the predictions have")
+        xp, rows = backend.xp, len(y)
+        y = finite(backend, y, FLOAT64, "y").reshape(rows, -1)
+        predicted = predicted.astype(FLOAT64).reshape(rows, -1)
+        with np.errstate(all="ignore"):
+            # Both are divided by what is largest, since squares overflow beyond 1e154 and vanish below 1e-162.
+            y, predicted = y / (size := _largest(xp, y)), predicted / size
+            from_mean = y - y.mean(axis=0)
+            spread = _largest(xp, from_mean)
+            left, whole = (((array / spread) ** 2).sum(axis=0) for array in (predicted - y, from_mean))
+            shares = xp.where(from_mean.any(axis=0), 1 - left / whole, (predicted == y).all(axis=0))
+        return float(shares.mean()) if shares.size else 0.0
 
     def _check_options(self) -> None:
         super()._check_options()
@@ -252,8 +261,7 @@ class LinearRegression(LinearModel):
         y = float_array(backend, y, "y")
         if y.ndim not in (1, 2) or len(y) != len(x):
             raise ValueError(f"y must have shape ({len(x)},) or ({len(x)}, outputs); got shape {y.shape}")
-        check_finite(backend, y, "y")
-        return backend, x, y, as_samples(backend, y.reshape(len(x), -1), x.dtype)
+        return backend, x, y, finite(backend, y, x.dtype, "y").reshape(len(x), -1)
 
     def _keep_like(self, y: Any, w: Any, b: Any, losses: list[float]) -> Self:
         self._keep(w, b, losses)
@@ -262,10 +270,33 @@ class LinearRegression(LinearModel):
         return self
 
 
+def _largest(xp: Any, array: Any) -> Any:
+    """The largest absolute value of each column, and 1 where that is 0."""
+    largest = xp.abs(array).max(axis=0, initial=0)
+    return xp.where(largest == 0, 1, largest)
+
+
 def _least_squares(backend: Backend, x: Any, y: Any, fit_intercept: bool) -> tuple[Any, Any]:
-    """w and b of the least squares; the intercept is what takes the means to each other."""
-    xp = backend.xp
-    x_mean = x.mean(axis=0) if fit_intercept else xp.zeros_like(x[0])
-    y_mean = y.mean(axis=0) if fit_intercept else xp.zeros_like(y[0])
-    w = xp.linalg.lstsq(x - x_mean, y - y_mean, rcond=None)[0]
-    return w, y_mean - x_mean @ w
+    """w and b of the least squares, computed in float64; the intercept is what takes the means to each other.
+
+    Raises
+    ------
+    DivergedError
+        If they are not finite in x's dtype.
+    """
+    xp, dtype = backend.xp, x.dtype
+    x, y = (array.astype(FLOAT64) for array in (x, y))
+    # Divided by their largest, so that neither means nor squares overflow. Of x that is one number: if each column had
+    # its own, the shortest w would be another one.
+    x_size, y_size = _largest(xp, x.reshape(-1)), _largest(xp, y)
+    x, y = x / x_size, y / y_size
+    x_mean, y_mean = (array.mean(axis=0) * float(fit_intercept) for array in (x, y))
+    # What is dependent but for x's own rounding is dependent.
+    w = xp.linalg.lstsq(x - x_mean, y - y_mean, rcond=float(np.finfo(dtype).eps) * max(x.shape))[0]
+    b = y_mean - x_mean @ w
+    with np.errstate(all="ignore"):
+        w, b = convert(w / x_size * y_size, dtype), convert(b * y_size, dtype)
+    what = divergence(backend.xp, 0.0, w, b)
+    if what is not None:
+        raise DivergedError(f"the least squares of x and y cannot be told in {dtype}: {what}; scale x or y")
+    return w, b

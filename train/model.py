@@ -42,8 +42,20 @@ class MLP:
         self._shapes = parameter_shapes(sizes)
         self.params = self.zeros()
         self.grads = self.zeros()
+        self._take_views()
+
+    def _take_views(self) -> None:
         self._weights, self._biases = self._by_layer(self.params)
         self._weight_grads, self._bias_grads = self._by_layer(self.grads)
+
+    # A copy has flat arrays of its own, and views of these.
+    def __getstate__(self) -> dict[str, Any]:
+        views = {"_weights", "_biases", "_weight_grads", "_bias_grads"}
+        return {name: value for name, value in vars(self).items() if name not in views}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._take_views()
 
     @property
     def layers(self) -> int:

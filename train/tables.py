@@ -28,6 +28,7 @@ def print_evaluation(evaluation: Evaluation, dataset: Dataset, split: str, *, as
             split=split,
             accuracy=evaluation.accuracy,
             loss=evaluation.loss,
+            unclassified=evaluation.unclassified,
             classes=[
                 {"class": name, "precision": s.precision, "recall": s.recall, "f1": s.f1, "support": s.support}
                 for name, s in zip(dataset.class_names, scores, strict=True)
@@ -39,6 +40,8 @@ def print_evaluation(evaluation: Evaluation, dataset: Dataset, split: str, *, as
     console.print(
         f"[bold]{dataset.name}[/] {split}: accuracy [bold]{evaluation.accuracy:.2%}[/], loss {evaluation.loss:.4f}"
     )
+    if evaluation.unclassified:
+        console.print(f"[yellow]{evaluation.unclassified} images have no class: their scores are not numbers[/]")
     table = Table(title="Classes")
     table.add_column("class")
     for heading in ("precision", "recall", "f1", "images"):
@@ -65,16 +68,16 @@ def _confusion_cell(count: int, *, right: bool) -> str:
 def print_predictions(
     paths: Sequence[Path], probabilities: np.ndarray, class_names: Sequence[str], top: int, *, as_json: bool
 ) -> None:
-    """Print the likeliest classes of each image with their probabilities."""
+    """Print the likeliest classes of each image with their probabilities; none if those are not numbers."""
     console = Console(highlight=False)
     for path, row in zip(paths, probabilities, strict=True):
         # Likeliest first; of equals the first class.
-        best = np.argsort(-row, kind="stable")[:top].tolist()
+        best = [] if np.isnan(row).any() else np.argsort(-row, kind="stable")[:top].tolist()
         if as_json:
             classes = [{"class": class_names[j], "probability": float(row[j])} for j in best]
             print_json(image=str(path), classes=classes)
         else:
-            shown = "   ".join(f"{class_names[j]} {row[j]:.2%}" for j in best)
+            shown = "   ".join(f"{class_names[j]} {row[j]:.2%}" for j in best) or "no class: its scores are not numbers"
             console.print(f"{path}: {shown}", markup=False, soft_wrap=True)
 
 
