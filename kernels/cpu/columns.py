@@ -24,6 +24,7 @@ from softgrad.kernels.cpu.memory import lanes_of, load, load_until, prefetch, st
 from softgrad.kernels.cpu.simd import LANES
 from softgrad.kernels.cpu.threads import thread_count
 from softgrad.kernels.formulas.logsumexp import (
+    SETTLED_EVERY,
     first_of,
     infinite_shift,
     larger,
@@ -31,6 +32,7 @@ from softgrad.kernels.formulas.logsumexp import (
     log_sum,
     plain_shift,
     product,
+    settled,
     share_of,
     shifted_logit,
     softmax_gradient,
@@ -94,6 +96,7 @@ def _exponentials_of(shift, save):
             store(carry, i, zero)
             store(peak_value, i, zero)
         for block in range(0, classes, BLOCK_CLASSES):
+            settles = block // BLOCK_CLASSES % SETTLED_EVERY == SETTLED_EVERY - 1
             for i in range(0, columns, lanes):
                 m, p = load(largest, i), load(peak_value, i)
                 partial, other = zero, zero
@@ -109,6 +112,8 @@ def _exponentials_of(shift, save):
                     partial, other = other, partial + where(peak, p, e)
                     p = where(peak, one, p)
                 s, c = two_sum(load(total, i), load(carry, i), partial + other)
+                if settles:
+                    s, c = settled(s, c)
                 store(total, i, s)
                 store(carry, i, c)
                 store(peak_value, i, p)
@@ -134,12 +139,15 @@ def _column_sum_of(term):
             store(total, i, zero)
             store(carry, i, zero)
         for block in range(0, classes, BLOCK_CLASSES):
+            settles = block % SETTLED_EVERY == SETTLED_EVERY - BLOCK_CLASSES
             for i in range(0, columns, lanes):
                 s, c = load(total, i), load(carry, i)
                 for k in range(block, min(block + BLOCK_CLASSES, classes)):
                     row = first + k * inner
                     end = row + columns
                     s, c = two_sum(s, c, term(load_until(a, row + i, end, zero), load_until(b, row + i, end, zero)))
+                if settles:
+                    s, c = settled(s, c)
                 store(total, i, s)
                 store(carry, i, c)
         for i in range(0, columns, lanes):

@@ -35,7 +35,7 @@ from softgrad.kernels.formulas.information import (
     scaled,
     self_information,
 )
-from softgrad.kernels.formulas.logsumexp import together
+from softgrad.kernels.formulas.logsumexp import SETTLED_EVERY, settled, together
 from softgrad.kernels.formulas.primitives import const
 
 # Of each row: the sum of its terms in two parts, and of p and of q the mass and how far they go below 0.
@@ -46,17 +46,21 @@ def _sums_of(term, two):
     """Build ``sums(p, q, first, end)``: those sums, lane by lane. Without `two`, q is p and not looked at."""
 
     def sums(p, q, first, end):
-        zero = zeros(p)
+        lanes, zero = lanes_of(p), zeros(p)
         total, carry = zero, zero
         mass, mass_carry, below = zero, zero, zero
         mass_q, mass_carry_q, below_q = zero, zero, zero
-        for i in range(first, end, lanes_of(p)):
-            a = load_until(p, i, end, zero)
-            b = load_until(q, i, end, zero) if two else a
-            total, carry = add_term(total, carry, term(a, b))
-            mass, mass_carry, below = add_mass(mass, mass_carry, below, a)
-            if two:
-                mass_q, mass_carry_q, below_q = add_mass(mass_q, mass_carry_q, below_q, b)
+        for block in range(first, end, SETTLED_EVERY * lanes):
+            for i in range(block, min(block + SETTLED_EVERY * lanes, end), lanes):
+                a = load_until(p, i, end, zero)
+                b = load_until(q, i, end, zero) if two else a
+                total, carry = add_term(total, carry, term(a, b))
+                mass, mass_carry, below = add_mass(mass, mass_carry, below, a)
+                if two:
+                    mass_q, mass_carry_q, below_q = add_mass(mass_q, mass_carry_q, below_q, b)
+            total, carry = settled(total, carry)
+            mass, mass_carry = settled(mass, mass_carry)
+            mass_q, mass_carry_q = settled(mass_q, mass_carry_q)
         return (total, carry), (mass, mass_carry, below), (mass_q, mass_carry_q, below_q)
 
     sums.__qualname__ = f"sums.{term.__name__}"

@@ -8,7 +8,7 @@ from softgrad.kernels.cpu.launch import Kernel, over_range
 from softgrad.kernels.cpu.memory import lanes_of, load_until, store_until, zeros
 from softgrad.kernels.cpu.simd import broadcast
 from softgrad.kernels.formulas.activation_table import Activation
-from softgrad.kernels.formulas.logsumexp import two_sum
+from softgrad.kernels.formulas.logsumexp import SETTLED_EVERY, settled, together, two_sum
 
 # Columns that a thread takes at a time in the backward pass: whole cache lines of either dtype.
 BLOCK_COLUMNS = 64
@@ -45,12 +45,14 @@ def _backward_kernel(activation: Activation) -> Kernel:
         values = broadcast(fill, parameters)
         for j in range(start * block_columns, min(stop * block_columns, columns), lanes_of(grad)):
             total, carry = fill, fill
-            for r in range(rows):
-                first, end = r * columns + j, (r + 1) * columns
-                dz = formula(load_until(grad, first, end, fill), load_until(saved, first, end, fill), *values)
-                store_until(grad_product, first, end, dz)
-                total, carry = two_sum(total, carry, dz)
-            store_until(grad_bias, j, columns, total + carry)
+            for block in range(0, rows, SETTLED_EVERY):
+                for r in range(block, min(block + SETTLED_EVERY, rows)):
+                    first, end = r * columns + j, (r + 1) * columns
+                    dz = formula(load_until(grad, first, end, fill), load_until(saved, first, end, fill), *values)
+                    store_until(grad_product, first, end, dz)
+                    total, carry = two_sum(total, carry, dz)
+                total, carry = settled(total, carry)
+            store_until(grad_bias, j, columns, together(total, carry))
 
     return over_range(loop, f"bias_activation_backward.{activation.name}")
 

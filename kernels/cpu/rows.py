@@ -21,7 +21,7 @@ from softgrad.kernels.cpu.memory import (
 )
 from softgrad.kernels.cpu.reductions import horizontal_combine, horizontal_max, horizontal_sum
 from softgrad.kernels.cpu.simd import count_true
-from softgrad.kernels.formulas.logsumexp import larger, two_sum
+from softgrad.kernels.formulas.logsumexp import SETTLED_EVERY, larger, settled, two_sum
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
 
 # Vectors that are added plainly before their sum joins the compensated one: at most 2 ULP are lost in a block.
@@ -73,6 +73,8 @@ def exponentials_of(shift, store):
                 peaks += count_true(peak)
                 partial = partial + where(peak, zero, e)
             total, carry = two_sum(total, carry, partial)
+            if (block - first) // (BLOCK_VECTORS * lanes) % SETTLED_EVERY == SETTLED_EVERY - 1:
+                total, carry = settled(total, carry)
         others = horizontal_sum(total) + horizontal_sum(carry)
         return others + const(others, peaks - 1)
 
@@ -105,10 +107,12 @@ def row_sum_of(term):
     """Build ``row_sum(a, b, first, end)``, the compensated sum of term(a_j, b_j) over a row: terms may cancel."""
 
     def row_sum(a, b, first, end):
-        zero = zeros(a)
+        lanes, zero = lanes_of(a), zeros(a)
         total, carry = zero, zero
-        for i in range(first, end, lanes_of(a)):
-            total, carry = two_sum(total, carry, term(load_until(a, i, end, zero), load_until(b, i, end, zero)))
+        for block in range(first, end, SETTLED_EVERY * lanes):
+            for i in range(block, min(block + SETTLED_EVERY * lanes, end), lanes):
+                total, carry = two_sum(total, carry, term(load_until(a, i, end, zero), load_until(b, i, end, zero)))
+            total, carry = settled(total, carry)
         total, carry = horizontal_combine(add_in_parts, total, carry)
         return total + carry
 

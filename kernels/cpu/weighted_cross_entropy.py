@@ -24,7 +24,7 @@ from softgrad.kernels.cpu.memory import (
 )
 from softgrad.kernels.cpu.reductions import horizontal_combine
 from softgrad.kernels.cpu.rows import add_in_parts, exponentials_of, row_max
-from softgrad.kernels.formulas.logsumexp import plain_shift, together, two_sum
+from softgrad.kernels.formulas.logsumexp import SETTLED_EVERY, plain_shift, settled, together, two_sum
 from softgrad.kernels.formulas.losses import (
     coefficient,
     coefficient_term,
@@ -53,12 +53,16 @@ def _coefficient_sums(x, first, classes, largest, targets, targets_first, weight
     zero = zeros(x)
     m, a, b = const(zero, largest), const(zero, kept), const(zero, spread)
     total, carry, terms, terms_carry = zero, zero, zero, zero
-    for j in range(0, classes, lanes_of(x)):
-        t = load_until(targets, targets_first + j, targets_first + classes, zero)
-        c = coefficient(t, load_until(weights, j, classes, zero), a, b)
-        below = m - load_until(x, first + j, first + classes, zero)
-        total, carry = two_sum(total, carry, c)
-        terms, terms_carry = two_sum(terms, terms_carry, coefficient_term(c, below))
+    lanes = lanes_of(x)
+    for block in range(0, classes, SETTLED_EVERY * lanes):
+        for j in range(block, min(block + SETTLED_EVERY * lanes, classes), lanes):
+            t = load_until(targets, targets_first + j, targets_first + classes, zero)
+            c = coefficient(t, load_until(weights, j, classes, zero), a, b)
+            below = m - load_until(x, first + j, first + classes, zero)
+            total, carry = two_sum(total, carry, c)
+            terms, terms_carry = two_sum(terms, terms_carry, coefficient_term(c, below))
+        total, carry = settled(total, carry)
+        terms, terms_carry = settled(terms, terms_carry)
     total, carry = horizontal_combine(add_in_parts, total, carry)
     terms, terms_carry = horizontal_combine(add_in_parts, terms, terms_carry)
     return total, carry, together(terms, terms_carry)

@@ -25,6 +25,7 @@ from softgrad.kernels.formulas.logsumexp import (
     log_sum,
     plain_shift,
     product,
+    settled,
     share_of,
     shifted_logit,
     softmax_gradient,
@@ -54,7 +55,7 @@ def _exponentials_of(shift: Formula) -> Formula:
             peak = z == zero
             if peak:
                 peaks += 1
-            total, carry = two_sum(total, carry, where(peak, zero, exp_nonpositive(z)))
+            total, carry = settled(*two_sum(total, carry, where(peak, zero, exp_nonpositive(z))))
         return largest, (total + carry) + const(total, peaks - 1)
 
     exponentials.__qualname__ = f"column_exponentials.{shift.__name__}"
@@ -102,7 +103,7 @@ def _gradient(term: Formula, gradient: Formula) -> Kernel:
             total, carry = zero, zero
             for j in range(classes):
                 i = first + j * inner
-                total, carry = two_sum(total, carry, term(grad[i], y[i]))
+                total, carry = settled(*two_sum(total, carry, term(grad[i], y[i])))
             for j in range(classes):
                 i = first + j * inner
                 out[i] = gradient(grad[i], y[i], total + carry, temperature)

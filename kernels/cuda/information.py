@@ -27,7 +27,7 @@ from softgrad.kernels.formulas.information import (
     scaled,
     self_information,
 )
-from softgrad.kernels.formulas.logsumexp import together
+from softgrad.kernels.formulas.logsumexp import settled, together
 from softgrad.kernels.formulas.primitives import const
 
 # The threads of a block, and up to how many classes a row is one warp's.
@@ -54,8 +54,11 @@ def _row_kernel(term: Formula, finish: Formula, two: bool, threads: int, number:
                 b = q[row * classes + j] if two else a
                 total, carry = add_term(total, carry, term(a, b))
                 mass, mass_carry, below = add_mass(mass, mass_carry, below, a)
+                total, carry = settled(total, carry)
+                mass, mass_carry = settled(mass, mass_carry)
                 if two:
                     mass_q, mass_carry_q, below_q = add_mass(mass_q, mass_carry_q, below_q, b)
+                    mass_q, mass_carry_q = settled(mass_q, mass_carry_q)
             total, carry = team_sum(total, carry)
             mass, mass_carry = team_sum(mass, mass_carry)
             below = team_max(below)

@@ -11,7 +11,7 @@ from softgrad.kernels.cuda.elementwise import two_numbers, with_two_numbers
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for
 from softgrad.kernels.cuda.memory import NUMBER
 from softgrad.kernels.formulas.activation_table import Activation
-from softgrad.kernels.formulas.logsumexp import two_sum
+from softgrad.kernels.formulas.logsumexp import settled, together, two_sum
 from softgrad.kernels.formulas.primitives import const
 
 # A block of the backward pass: so many columns, each added up by so many threads.
@@ -53,14 +53,14 @@ def _backward_kernel(activation: Activation, number: str) -> Kernel:
                 i = int64(r) * columns + j
                 dz = f(grad[i], saved[i], a, b)
                 grad_product[i] = dz
-                total, carry = two_sum(total, carry, dz)
+                total, carry = settled(*two_sum(total, carry, dz))
         totals[y, x] = total
         carries[y, x] = carry
         cuda.syncthreads()
         if y == 0 and j < columns:
             for k in range(1, ROW_THREADS):
                 total, carry = two_sum(total, carry + carries[k, x], totals[k, x])
-            grad_bias[j] = total + carry
+            grad_bias[j] = together(total, carry)
 
     return Kernel(kernel, f"bias_activation_backward.{activation.name}.{number}")
 

@@ -30,7 +30,7 @@ from softgrad.kernels.cuda.rows import (
 )
 from softgrad.kernels.cuda.sums import sum_of
 from softgrad.kernels.cuda.wide import below_own_largest_of, merged_of, part_of_row
-from softgrad.kernels.formulas.logsumexp import plain_shift, together, two_sum
+from softgrad.kernels.formulas.logsumexp import plain_shift, settled, together, two_sum
 from softgrad.kernels.formulas.losses import (
     coefficient,
     coefficient_term,
@@ -243,9 +243,9 @@ def _whole_kernel(labelled: bool) -> Kernel:
             for p in range(parts):
                 at = (first + p) * part_sums
                 c_sum = of_parts[at] + of_parts[at + 1]
-                total, carry = two_sum(total, carry + of_parts[at + 1], of_parts[at])
+                total, carry = settled(*two_sum(total, carry + of_parts[at + 1], of_parts[at]))
                 moved = coefficient_term(c_sum, largest - largests[first + p])
-                terms, terms_carry = two_sum(terms, terms_carry, of_parts[at + 2] + moved)
+                terms, terms_carry = settled(*two_sum(terms, terms_carry, of_parts[at + 2] + moved))
             _, known, ignored = label_of(targets, row, classes, ignored_label, ignores)
             loss = weighted_cross_entropy(total + carry, together(terms, terms_carry), largest, rest, z_loss)
             losses[row] = _result(loss, known, ignored)

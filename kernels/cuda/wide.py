@@ -19,7 +19,7 @@ from numba.extending import register_jitable
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for, device, empty
 from softgrad.kernels.cuda.memory import NUMBER, thread_of_grid
 from softgrad.kernels.cuda.rows import Plan, exponentials_of, reader_of, row_sum_of, writer_of
-from softgrad.kernels.formulas.logsumexp import infinite_shift, larger, log_sum, two_sum
+from softgrad.kernels.formulas.logsumexp import infinite_shift, larger, log_sum, settled, two_sum
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
 
 Formula = Callable[..., Any]
@@ -73,7 +73,7 @@ def merged_of(shift: Formula) -> Formula:
         for p in range(parts):
             if p != best:
                 e = exp_nonpositive(below(largests[first + p], largest, temperature))
-                total, carry = two_sum(total, carry, (const(largest, 1.0) + rests[first + p]) * e)
+                total, carry = settled(*two_sum(total, carry, (const(largest, 1.0) + rests[first + p]) * e))
         return largest, total + carry
 
     merged.__qualname__ = f"merged.{shift.__name__}"
@@ -145,7 +145,7 @@ def _gradient(plan: Plan, gradient: Formula) -> Kernel:
         zero = const(temperature, 0.0)
         total, carry = zero, zero
         for p in range(parts):
-            total, carry = two_sum(total, carry, sums[row * parts + p])
+            total, carry = settled(*two_sum(total, carry, sums[row * parts + p]))
         read(grad, first, count, cuda.threadIdx.x, of_grad, zero)
         read(y, first, count, cuda.threadIdx.x, of_y, zero)
         for k in range(items):
