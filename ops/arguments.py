@@ -181,7 +181,7 @@ def contiguous(backend: Backend, array: Any, dtype: Any) -> Any:
     """The array, or a copy, C-contiguous, aligned and of that dtype; what overflows becomes infinity."""
     if array.dtype == dtype and is_clean(array):
         return array
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         return backend.xp.require(array, dtype, ["C", "A"]) if backend.xp is np else array.astype(dtype, order="C")
 
 
@@ -266,7 +266,7 @@ def shown(value: Any) -> str:
 
 def convert(array: Any, dtype: Any) -> Any:
     """The array in another float dtype; what overflows becomes infinity without a warning."""
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         return array.astype(dtype)
 
 
