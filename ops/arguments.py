@@ -26,10 +26,6 @@ KERNEL_DTYPES: frozenset[np.dtype[Any]] = frozenset({FLOAT32, FLOAT64})
 # By which an array that is not the backend's own says that the backend's module can make it one.
 OWN_INTERFACE = {"cpu": "__array__", "gpu": "__cuda_array_interface__"}
 
-# Python's own numbers, and how deep NumPy looks into lists for them.
-NUMBERS: frozenset[type] = frozenset({float, int, bool})
-MOST_AXES = 64
-
 # Characters of a value in a message.
 LONGEST_SHOWN = 80
 
@@ -56,6 +52,10 @@ def is_ready_index(array: Any, shape: tuple[int, ...]) -> bool:
     """Can a CPU kernel take the array as its indices or labels, of that shape, as it is?"""
     return type(array) is np.ndarray and array.dtype == INT64 and array.shape == shape and array.flags.carray
 
+
+# What may hold a mask, and how deep NumPy looks into lists.
+MAY_BE_MASKED = (list, tuple, np.ma.MaskedArray)
+MOST_AXES = 64
 
 # What to do with a mask: in general, and in operations that have a `where`.
 FILLED = "pass {name}.filled(...) with the numbers that shall stand there"
@@ -95,8 +95,10 @@ def refuse_masked(value: Any, name: str, unmask: str = FILLED) -> None:
 def _is_masked(value: Any, depth: int = 0) -> bool:
     if not isinstance(value, list | tuple):
         return isinstance(value, np.ma.MaskedArray)
-    nested = set(map(type, value)) - NUMBERS  # a long list of numbers is not gone through in Python
-    return bool(nested) and depth < MOST_AXES and any(_is_masked(part, depth + 1) for part in value)
+    # The types first: a long list of numbers is not gone through in Python.
+    if depth == MOST_AXES or not any(issubclass(kind, MAY_BE_MASKED) for kind in set(map(type, value))):
+        return False
+    return any(_is_masked(part, depth + 1) for part in value)
 
 
 def mask_array(backend: Backend, value: Any, shape: tuple[int, ...], name: str = "where") -> Any:
