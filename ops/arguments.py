@@ -201,11 +201,11 @@ def check_dtype(array: Any, dtype: Any, name: str, of: str) -> None:
 
 def unboxed(value: Any, name: str) -> Any:
     """The number in an array without axes, NumPy's or another package's; any other value as it is."""
-    if getattr(value, "ndim", None) != 0 or not hasattr(value, "item"):
-        return value
+    if getattr(value, "ndim", None) != 0 or getattr(getattr(value, "dtype", None), "kind", "") in ("m", "M"):
+        return value  # of a time NumPy would give the count of its nanoseconds
     refuse_masked(value, name)
     try:
-        return value.item()
+        return value.item() if hasattr(value, "item") else np.asarray(value).item()
     except (TypeError, ValueError, RuntimeError) as error:  # an array that another package cannot look into now
         raise TypeError(f"{name} must be a number; got {type(value).__name__}: {error}") from error
 
