@@ -2,7 +2,9 @@
 
 Activations (`ACTIVATIONS` lists them, each with its ``NAME_backward``), the softmax family, cross-entropy and the
 elementwise losses (each with its ``NAME_with_grad``), information measures, sampling, linear layers, optimizer updates.
-Array arguments are positional, options are keywords. `softgrad.ops.autodiff`, imported by name, differentiates what is
+Array arguments are positional, options are keywords. Subclasses of arrays are taken as plain memory of either byte
+order, masked arrays are refused; `out` may share memory with whatever a call reads, but no two results with each other;
+for a number an array without axes will do. `softgrad.ops.autodiff`, imported by name, differentiates what is
 computed with them.
 """
 

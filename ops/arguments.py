@@ -26,10 +26,6 @@ KERNEL_DTYPES: frozenset[np.dtype[Any]] = frozenset({FLOAT32, FLOAT64})
 # By which an array that is not the backend's own says that the backend's module can make it one.
 OWN_INTERFACE = {"cpu": "__array__", "gpu": "__cuda_array_interface__"}
 
-# Python's own numbers, and how deep NumPy looks into lists for them.
-NUMBERS: frozenset[type] = frozenset({float, int, bool})
-MOST_AXES = 64
-
 # Characters of a value in a message.
 LONGEST_SHOWN = 80
 
@@ -56,6 +52,10 @@ def is_ready_index(array: Any, shape: tuple[int, ...]) -> bool:
     """Can a CPU kernel take the array as its indices or labels, of that shape, as it is?"""
     return type(array) is np.ndarray and array.dtype == INT64 and array.shape == shape and array.flags.carray
 
+
+# What may hold a mask, and how deep NumPy looks into lists.
+MAY_BE_MASKED = (list, tuple, np.ma.MaskedArray)
+MOST_AXES = 64
 
 # What to do with a mask: in general, and in operations that have a `where`.
 FILLED = "pass {name}.filled(...) with the numbers that shall stand there"
@@ -95,8 +95,10 @@ def refuse_masked(value: Any, name: str, unmask: str = FILLED) -> None:
 def _is_masked(value: Any, depth: int = 0) -> bool:
     if not isinstance(value, list | tuple):
         return isinstance(value, np.ma.MaskedArray)
-    nested = set(map(type, value)) - NUMBERS  # a long list of numbers is not gone through in Python
-    return bool(nested) and depth < MOST_AXES and any(_is_masked(part, depth + 1) for part in value)
+    # The types first: a long list of numbers is not gone through in Python.
+    if depth == MOST_AXES or not any(issubclass(kind, MAY_BE_MASKED) for kind in set(map(type, value))):
+        return False
+    return any(_is_masked(part, depth + 1) for part in value)
 
 
 def mask_array(backend: Backend, value: Any, shape: tuple[int, ...], name: str = "where") -> Any:
@@ -181,7 +183,7 @@ def contiguous(backend: Backend, array: Any, dtype: Any) -> Any:
     """The array, or a copy, C-contiguous, aligned and of that dtype; what overflows becomes infinity."""
     if array.dtype == dtype and is_clean(array):
         return array
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         return backend.xp.require(array, dtype, ["C", "A"]) if backend.xp is np else array.astype(dtype, order="C")
 
 
@@ -199,11 +201,11 @@ def check_dtype(array: Any, dtype: Any, name: str, of: str) -> None:
 
 def unboxed(value: Any, name: str) -> Any:
     """The number in an array without axes, NumPy's or another package's; any other value as it is."""
-    if getattr(value, "ndim", None) != 0 or not hasattr(value, "item"):
-        return value
+    if getattr(value, "ndim", None) != 0 or getattr(getattr(value, "dtype", None), "kind", "") in ("m", "M"):
+        return value  # of a time NumPy would give the count of its nanoseconds
     refuse_masked(value, name)
     try:
-        return value.item()
+        return value.item() if hasattr(value, "item") else np.asarray(value).item()
     except (TypeError, ValueError, RuntimeError) as error:  # an array that another package cannot look into now
         raise TypeError(f"{name} must be a number; got {type(value).__name__}: {error}") from error
 
@@ -266,7 +268,7 @@ def shown(value: Any) -> str:
 
 def convert(array: Any, dtype: Any) -> Any:
     """The array in another float dtype; what overflows becomes infinity without a warning."""
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         return array.astype(dtype)
 
 

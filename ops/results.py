@@ -77,7 +77,8 @@ class Result:
     def load(self) -> None:
         """Have in `target` what the caller's array holds, for a kernel that reads what it writes."""
         if self.target is not self.memory:
-            self.target[...] = self.memory
+            with np.errstate(all="ignore"):
+                self.target[...] = self.memory
 
     def returned(self) -> Any:
         """What the caller asked for, once `target` is written."""
