@@ -79,8 +79,7 @@ def _forward(row: Activation) -> Callable[..., Any]:
             and x.flags.c_contiguous
             and (out is None or fits(out, x))
         ):
-            result = ufunc(x, *defaults[x.dtype], out) if defaults else ufunc(x, out)
-            return result if x.ndim else asarray(result)
+            return ufunc(x, *defaults[x.dtype], out) if defaults else ufunc(x, out)
         backend = backend_of(x=x, out=out)
         x = float_array(backend, x, "x")
         dtype = compute_dtype(x.dtype)
@@ -109,8 +108,7 @@ def _backward(row: Activation) -> Callable[..., Any]:
             and fits(saved, grad)
             and (out is None or fits(out, grad))
         ):
-            result = ufunc(grad, saved, *defaults[grad.dtype], out) if defaults else ufunc(grad, saved, out)
-            return result if grad.ndim else asarray(result)
+            return ufunc(grad, saved, *defaults[grad.dtype], out) if defaults else ufunc(grad, saved, out)
         backend = backend_of(**{"grad": grad, saved_name: saved, "out": out})
         grad = float_array(backend, grad, "grad")
         saved = float_array(backend, saved, saved_name)
@@ -149,7 +147,7 @@ out : ndarray, optional
 Returns
 -------
 ndarray
-    Of x's shape, living where x lives.
+    Of x's shape, living where x lives; of a number a number.
 
 Raises
 ------

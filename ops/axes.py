@@ -81,15 +81,14 @@ def _remembered(shape: tuple[int, ...], axis: int, columns: bool) -> Rows:
 
 
 def _normalised(axis: Axis, shape: tuple[int, ...]) -> tuple[int, ...]:
-    if not shape:
-        raise ValueError("x must have at least one axis to normalise over; got a single number")
     if axis is None:
         return tuple(range(len(shape)))
+    ndim = max(len(shape), 1)  # a number has an axis of which to ask for the sum, as for NumPy
     try:
-        return tuple(np.lib.array_utils.normalize_axis_tuple(axis, len(shape)))
+        axes = tuple(np.lib.array_utils.normalize_axis_tuple(axis, ndim))
     except (ValueError, TypeError, OverflowError) as error:
         kind = ValueError if isinstance(error, OverflowError) else type(error)
         raise kind(
-            f"axis must be None, or different integers in [{-len(shape)}, {len(shape)}) for shape {shape}; "
-            f"got {shown(axis)}"
+            f"axis must be None, or different integers in [{-ndim}, {ndim}) for shape {shape}; got {shown(axis)}"
         ) from None
+    return axes if shape else ()

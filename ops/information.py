@@ -57,8 +57,6 @@ def _prepared(**given: Any) -> tuple[Backend, list[Any]]:
     for q in others:
         check_shape(q, p.shape, "q", "as p has")
         check_dtype(q, p.dtype, "q", "as p is")
-    if p.ndim == 0:
-        raise ValueError("p must have at least one axis to sum over; got a single number")
     return backend, [p, *others]
 
 
@@ -85,8 +83,7 @@ def _of_rows(
         if validate:
             _check_distributions(backend, checks, rows, axis, TOLERANCE[dtype])
 
-    result = into(backend, None, rows.keepdims_shape if keepdims else rows.kept_shape, dtype, (), write)
-    return result[()]  # a sum over everything is a number, as in NumPy
+    return into(backend, None, rows.keepdims_shape if keepdims else rows.kept_shape, dtype, (), write)
 
 
 def _check_distributions(backend: Backend, checks: Any, rows: Rows, axis: Axis, tolerance: float) -> None:
@@ -149,12 +146,11 @@ def self_information(p: Any, /, *, base: float | None = None, validate: bool = T
             position = backend.kernels.first_beyond(clean, 0.0, 1.0)
             if position >= 0:
                 place = place_of(position, p.shape)
-                found = float(clean[place])
-                raise ValueError(f"p must lie in [0, 1]; found {found:.8g} at {place}; or pass validate=False")
+                found = f"{float(clean[place]):.8g}" + (f" at {place}" if place else "")
+                raise ValueError(f"p must lie in [0, 1]; found {found}; or pass validate=False")
         backend.kernels.self_information_forward(clean, *factors, target)
 
-    result = into(backend, out, p.shape, p.dtype, (clean,), write)
-    return result[()] if out is None else result
+    return into(backend, out, p.shape, p.dtype, (clean,), write)
 
 
 def entropy(
@@ -165,8 +161,8 @@ def entropy(
     Parameters
     ----------
     p : array_like
-        Probabilities, any shape with at least one axis, any strides. Floats keep their dtype (float16 is computed in
-        float32); integers and booleans become float64.
+        Probabilities, any shape, any strides. Floats keep their dtype (float16 is computed in float32); integers and
+        booleans become float64.
     axis : int, tuple of int or None, default -1
         What sums to 1; None is all axes. Unless it is the last, or are the last ones, a copy is made.
     base : float, optional
@@ -188,8 +184,7 @@ def entropy(
     TypeError
         If p is complex or holds no numbers, or the base is no number.
     ValueError
-        If p has no axis or a row is no distribution, the axis does not exist, or the base is not positive and finite
-        or is 1.
+        If a row is no distribution, the axis does not exist, or the base is not positive and finite or is 1.
 
     See Also
     --------
@@ -302,7 +297,7 @@ def perplexity(p: Any, /, *, axis: Axis = -1, keepdims: bool = False, validate: 
     TypeError
         If p is complex or holds no numbers.
     ValueError
-        If p has no axis or a row is no distribution, or the axis does not exist.
+        If a row is no distribution, or the axis does not exist.
 
     Examples
     --------

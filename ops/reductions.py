@@ -34,7 +34,8 @@ def quotient(total: Any, divisor: Any) -> Any:
 def reduced(total: Any, losses: Any, dtype: Any, reduction: str, divisor: Any) -> Any:
     """The result in that dtype, from the sum of the losses in float64, or with "none" from each of them."""
     if reduction == "none":
-        return losses if losses.dtype == dtype else convert(losses, dtype)
+        losses = losses if losses.dtype == dtype else convert(losses, dtype)
+        return losses if losses.ndim else losses[()]
     loss = quotient(total, divisor) if reduction == "mean" else total
     if not isinstance(loss, float):  # it stays on the card
         return loss.astype(dtype)

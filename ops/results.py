@@ -81,9 +81,10 @@ class Result:
                 self.target[...] = self.memory
 
     def returned(self) -> Any:
-        """What the caller asked for, once `target` is written."""
+        """What the caller asked for, once `target` is written; without axes a number, as NumPy's functions give it."""
         if self._out is None:
-            return self.target if self.target.dtype == self._dtype else convert(self.target, self._dtype)
+            result = self.target if self.target.dtype == self._dtype else convert(self.target, self._dtype)
+            return result if result.ndim else result[()]
         if self.target is not self.memory:
             with np.errstate(all="ignore"):
                 self.memory[...] = self.target

@@ -124,7 +124,7 @@ def softmax(x: Any, /, *, axis: Axis = LAST, temperature: float = ONE, where: An
     Parameters
     ----------
     x : array_like
-        Logits, any shape with at least one axis, any strides. Floats keep their dtype (float16 is computed in
+        Logits, any shape, any strides; a number is a row of one. Floats keep their dtype (float16 is computed in
         float32); integers and booleans become float64.
     axis : int, tuple of int or None, default -1
         What sums to 1; None is all axes.
@@ -137,8 +137,8 @@ def softmax(x: Any, /, *, axis: Axis = LAST, temperature: float = ONE, where: An
 
     Returns
     -------
-    ndarray
-        Of x's shape. A row with NaN or +inf, or with nothing but -inf, is NaN; -inf beside finite logits is 0; a row of
+    ndarray or floating
+        Of x's shape; of a number a number. A row with NaN or +inf, or with nothing but -inf, is NaN; -inf beside finite logits is 0; a row of
         which `where` hides everything is zeros.
 
     Raises
@@ -146,8 +146,8 @@ def softmax(x: Any, /, *, axis: Axis = LAST, temperature: float = ONE, where: An
     TypeError
         If x is complex or holds no numbers, `where` no booleans, or `out` is of another dtype or on another device.
     ValueError
-        If x has no axis, the axis does not exist, the temperature is negative or NaN, `where` does not broadcast to
-        x's shape, or `out` is of another shape or read-only.
+        If the axis does not exist, the temperature is negative or NaN, `where` does not broadcast to x's shape, or
+        `out` is of another shape or read-only.
 
     Examples
     --------
@@ -183,7 +183,7 @@ def logsumexp(x: Any, /, *, axis: Axis = LAST, keepdims: bool = False, where: An
     Parameters
     ----------
     x : array_like
-        Any shape with at least one axis, any strides. Floats keep their dtype (float16 is computed in float32);
+        Any shape, any strides. Floats keep their dtype (float16 is computed in float32);
         integers and booleans become float64.
     axis : int, tuple of int or None, default -1
         What is summed over; None is all axes.
@@ -204,7 +204,7 @@ def logsumexp(x: Any, /, *, axis: Axis = LAST, keepdims: bool = False, where: An
     TypeError
         If x is complex or holds no numbers, `where` no booleans, or `out` is of another dtype or on another device.
     ValueError
-        If x has no axis, the axis does not exist, `where` does not broadcast to x's shape, or `out` is of another shape
+        If the axis does not exist, `where` does not broadcast to x's shape, or `out` is of another shape
         or read-only.
 
     Examples
@@ -231,8 +231,7 @@ def logsumexp(x: Any, /, *, axis: Axis = LAST, keepdims: bool = False, where: An
             rows.kernel(backend, "logsumexp_forward")(view, target.reshape(view.shape[:1] + view.shape[2:]))
 
     shape = rows.keepdims_shape if keepdims else rows.kept_shape
-    result = into(backend, out, shape, x.dtype, (view,), write, in_place=False)
-    return result[()] if out is None else result  # a sum over everything is a number, as in NumPy
+    return into(backend, out, shape, x.dtype, (view,), write, in_place=False)
 
 
 def softmax_backward(

@@ -26,7 +26,7 @@ BAD_PARAMETERS = [
     ("celu", {"alpha": 1e-50}, ValueError, "celu: alpha must not be 0; got 0"),  # which it is in float32
     ("softplus", {"beta": 0.0}, ValueError, "softplus: beta must be above 0; got 0"),
     ("softplus", {"beta": -2.0}, ValueError, "softplus: beta must be above 0; got -2"),
-    ("hardtanh", {"min_value": 1.0}, ValueError, "hardtanh: min_value must be below max_value; got 1 and 1"),
+    ("hardtanh", {"min_value": 2.0}, ValueError, "hardtanh: min_value must not be above max_value; got 2 and 1"),
 ]
 
 
