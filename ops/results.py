@@ -124,7 +124,7 @@ def writable(backend: Backend, out: Any, shape: tuple[int, ...], dtype: Any, nam
         if isinstance(out, np.ma.MaskedArray):
             raise TypeError(f"{name} is a masked array, and a result would not change its mask; pass {name}.data")
         out = backend.xp.asarray(out)
-    if out.dtype.newbyteorder("=") != dtype:
+    if out.dtype != dtype and out.dtype.newbyteorder("=") != dtype:
         raise TypeError(f"{name} must be {dtype}, as the result is; got {out.dtype}")
     check_shape(out, shape, name, "as the result has")
     if not getattr(out.flags, "writeable", True):
