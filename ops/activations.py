@@ -174,8 +174,8 @@ out : ndarray, optional
 {parameters}
 Returns
 -------
-ndarray
-    The gradient with respect to x.
+ndarray or floating
+    The gradient with respect to x; of numbers a number.
 
 Raises
 ------

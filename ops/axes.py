@@ -83,12 +83,13 @@ def _remembered(shape: tuple[int, ...], axis: int, columns: bool) -> Rows:
 def _normalised(axis: Axis, shape: tuple[int, ...]) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(len(shape)))
-    ndim = max(len(shape), 1)  # a number has an axis of which to ask for the sum, as for NumPy
+    if not shape and axis in (0, -1):  # of a number, as NumPy's reductions have it
+        return ()
     try:
-        axes = tuple(np.lib.array_utils.normalize_axis_tuple(axis, ndim))
+        return tuple(np.lib.array_utils.normalize_axis_tuple(axis, len(shape)))
     except (ValueError, TypeError, OverflowError) as error:
         kind = ValueError if isinstance(error, OverflowError) else type(error)
         raise kind(
-            f"axis must be None, or different integers in [{-ndim}, {ndim}) for shape {shape}; got {shown(axis)}"
+            f"axis must be None, or different integers in [{-len(shape)}, {len(shape)}) for shape {shape}; "
+            f"got {shown(axis)}"
         ) from None
-    return axes if shape else ()

@@ -138,8 +138,8 @@ def softmax(x: Any, /, *, axis: Axis = LAST, temperature: float = ONE, where: An
     Returns
     -------
     ndarray or floating
-        Of x's shape; of a number a number. A row with NaN or +inf, or with nothing but -inf, is NaN; -inf beside finite logits is 0; a row of
-        which `where` hides everything is zeros.
+        Of x's shape; of a number a number. A row with NaN or +inf, or with nothing but -inf, is NaN; -inf beside finite
+        logits is 0; a row of which `where` hides everything is zeros.
 
     Raises
     ------

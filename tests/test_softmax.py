@@ -120,12 +120,6 @@ def test_axis_that_does_not_exist_raises(backend: Arrays, name: str, axis: Any) 
     assert str(raised.value) == message
 
 
-@pytest.mark.parametrize("name", FORWARDS)
-def test_single_number_has_no_axis(backend: Arrays, name: str) -> None:
-    with pytest.raises(ValueError, match=r"^x must have at least one axis to normalise over; got a single number$"):
-        op(name)(backend.put(1.0))
-
-
 # ---- temperature
 
 

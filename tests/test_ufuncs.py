@@ -83,13 +83,11 @@ def test_flags_raised_by_numpy_itself_are_still_reported(dtype):
         np.divide(np.ones(3, dtype), np.zeros(3, dtype))
 
 
-def test_an_array_without_axes_stays_an_array(row, dtype):
+def test_an_array_without_axes_gives_a_number_as_numpy_s_ufuncs_do(row, dtype):
     x = np.array(-1.5, dtype)
     y, slope = getattr(ops, row.name)(x), getattr(ops, f"{row.name}_backward")(x, x)
     for result in (y, slope):
-        assert type(result) is np.ndarray
-        assert result.shape == ()
-        assert result.dtype == dtype
+        assert type(result) is dtype.type
 
 
 def test_columns_first_come_back_rows_first(row, dtype):

@@ -76,6 +76,7 @@ class Evaluator:
         self._order = xp.arange(len(images))
         self._batch = Batch(model, max(1, min(EVALUATION_ROWS, len(images))))
 
+    @np.errstate(all="ignore")
     def run(self) -> Evaluation:
         """Loss, accuracy and confusion of the model as it now is."""
         classes = self._model.sizes[-1]
@@ -99,6 +100,7 @@ class Evaluator:
         return Evaluation(loss_sum / rows, correct / rows, confusion, support)
 
 
+@np.errstate(all="ignore")
 def class_probabilities(
     model: MLP, images: np.ndarray, inputs: Standardisation, temperature: float = 1.0, criterion: str = "softmax"
 ) -> np.ndarray:

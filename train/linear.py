@@ -127,6 +127,8 @@ class LinearModel:
                 break
         return losses
 
+    # What an update rounds to 0 or to infinity is the loss's to tell, whatever the caller has NumPy raise.
+    @np.errstate(all="ignore")
     def _epoch(
         self, loss_with_grad: LossWithGrad, x: Any, targets: Any, w: Any, b: Any, epoch: int
     ) -> tuple[float, bool]:

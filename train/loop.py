@@ -191,6 +191,8 @@ class Trainer:
         rng = np.random.default_rng((self.config.seed, 1, epoch))
         return self.model.backend.xp.asarray(rng.permutation(len(self._labels)))
 
+    # What a step rounds to 0 or to infinity is the loss's to tell, whatever the caller has NumPy raise.
+    @np.errstate(all="ignore")
     def _train_batch(self, order: Any) -> None:
         started = time.perf_counter()
         progress, model = self.progress, self.model

@@ -19,7 +19,11 @@ def _positive_beta(beta: float) -> str | None:
 
 
 def _ordered_limits(min_value: float, max_value: float) -> str | None:
-    return None if min_value <= max_value else f"min_value must not be above max_value; got {min_value:g} and {max_value:g}"
+    return (
+        None
+        if min_value <= max_value
+        else f"min_value must not be above max_value; got {min_value:g} and {max_value:g}"
+    )
 
 
 def _anything(**parameters: float) -> str | None:
