@@ -13,7 +13,7 @@ import numba
 import threadpoolctl
 
 import softgrad
-from softgrad.kernels.cache import cache_folder
+from softgrad.kernels.cache import cache_folder, describe_cache
 from softgrad.kernels.cpu.threads import threading_layer
 from softgrad.ops.backend import get_backend
 from softgrad.ops.gpu import BackendUnavailableError
@@ -48,7 +48,6 @@ class Environment:
         simd_bits = _simd_bits()
         coretype = os.environ.get("OPENBLAS_CORETYPE", "")
         layer = threading_layer()
-        folder = cache_folder()
         warnings = []
         if coretype and simd_bits == 512 and blas_core.lower() in BEFORE_AVX512:
             warnings.append(
@@ -57,10 +56,10 @@ class Environment:
             )
         if layer == "workqueue":
             warnings.append("Numba's workqueue threads are slow to start; install tbb (pip install tbb)")
-        if folder is None:
+        if cache_folder() is None:
             warnings.append(
-                "no folder for compiled kernels can be written, so each process compiles them anew; "
-                "set NUMBA_CACHE_DIR to a writable folder"
+                "compiled kernels are not kept, so each process compiles them anew; set NUMBA_CACHE_DIR to a folder "
+                "that you, and no other user, can write to"
             )
         return cls(
             softgrad=softgrad.__version__,
@@ -75,7 +74,7 @@ class Environment:
             blas_threads=blas_threads,
             openblas_coretype=coretype or "not set",
             gpu=_gpu(),
-            kernel_cache=str(folder) if folder else "none",
+            kernel_cache=describe_cache(),
             warnings=tuple(warnings),
         )
 

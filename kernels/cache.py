@@ -10,32 +10,39 @@ machine code. In this cache
 
 There is no index to keep consistent: a file either is the answer or is not there. Two processes that compile
 the same kernel at once write the same name, each by an atomic rename, and either file is right. Every file
-starts with the digest of its contents, so a damaged one reads as a miss.
+starts with the digest of its name and contents, so one that is damaged or renamed reads as a miss; and so does
+whatever fails to load, for any reason.
 
-Where no folder can be written the kernels are compiled anew in each process: slower, with the same results.
+The folders lie in one of the cache's own, ``$NUMBA_CACHE_DIR/softgrad`` or ``kernels`` in the user's cache, which must
+be this user's or root's and closed to other writers: `storage` says what is believed and why. Nothing is removed there
+but folders and files of this cache's names. Where no such folder can be had the kernels are compiled anew in each
+process: slower, with the same results.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import pickle
-import shutil
+import re
 import sys
-import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import FunctionType
-from typing import Any
+from typing import Any, TypeVar
 
 import llvmlite
 import numba
-import platformdirs
 from numba.core import config, types
 from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
+
+from softgrad.kernels.storage import own_folder, read_own, remove_abandoned, remove_oldest, user_cache, write_own
+
+Loaded = TypeVar("Loaded")
 
 KERNELS = Path(__file__).resolve().parent
 
@@ -44,17 +51,22 @@ KEPT_FOLDERS = 6
 
 DIGEST_BYTES = 32
 
+# The names of what the cache writes: folders and entries.
+FOLDER_NAMES = re.compile("[0-9a-f]{24}")
+ENTRY_NAMES = re.compile(r"[0-9a-f]{40}\.kernel")
+
 
 def _sources_digest() -> str | None:
     """The digest of all kernel sources and compiler versions; None where the sources cannot be read."""
-    sources = sorted(KERNELS.rglob("*.py"))
-    if not sources:
-        return None
     digest = hashlib.sha256(f"{sys.version} numba {numba.__version__} llvmlite {llvmlite.__version__}".encode())
-    for source in sources:
-        digest.update(f"\0{source.relative_to(KERNELS)}\0".encode())
-        digest.update(source.read_bytes())
-    return digest.hexdigest()[:24]
+    sources = sorted(KERNELS.rglob("*.py"))
+    try:
+        for source in sources:
+            digest.update(f"\0{source.relative_to(KERNELS)}\0".encode())
+            digest.update(source.read_bytes())
+    except OSError:
+        return None
+    return digest.hexdigest()[:24] if sources else None
 
 
 # Taken when the kernels are imported: a source edited later is not what this process runs.
@@ -70,36 +82,47 @@ def enable_cache(dispatcher: Any) -> Any:
     return dispatcher
 
 
-@cache
 def cache_folder() -> Path | None:
-    """The folder for the present sources and compilers, made if need be; None where none can be written.
+    """The folder for the present sources and compilers, made if need be; None where there is none to trust."""
+    return _place()[0]
 
-    ``$NUMBA_CACHE_DIR`` if it is set, as Numba's users expect, else the user's cache folder.
-    """
+
+def describe_cache() -> str:
+    """Where compiled kernels are kept, or why they are not."""
+    folder, reason = _place()
+    if folder is None:
+        return f"not kept: {reason}"
+    return f"{folder}" if os.access(folder, os.W_OK) else f"{folder}, read only"
+
+
+@cache
+def _place() -> tuple[Path | None, str]:
+    """The folder; or None, and why there is none."""
     if SOURCES_DIGEST is None:
-        return None
-    root = Path(config.CACHE_DIR) if config.CACHE_DIR else platformdirs.user_cache_path("softgrad")
-    folder = root / "kernels" / SOURCES_DIGEST
+        return None, "the sources of the kernels cannot be read"
+    root = _root()
+    if root is None:
+        return None, "this user has no home folder"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        root = root.absolute()  # the working directory may change
+        folder = root / SOURCES_DIGEST
+        own_folder(root)
+        own_folder(folder)
+    except OSError as error:
+        return None, f"{error.filename or root} cannot be used ({error.strerror})"
+    with contextlib.suppress(OSError):
         os.utime(folder)
-    except OSError:
-        return None
-    _drop_old_folders(folder)
-    return folder
+    remove_abandoned(folder, ENTRY_NAMES)
+    remove_oldest(folder, FOLDER_NAMES, ENTRY_NAMES, KEPT_FOLDERS)
+    return folder, ""
 
 
-def _drop_old_folders(current: Path) -> None:
-    """Remove all but the most recently used folders beside `current`."""
-    try:
-        folders = sorted(current.parent.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)
-    except OSError:
-        return
-    for folder in folders[KEPT_FOLDERS:]:
-        if folder != current:
-            shutil.rmtree(folder, ignore_errors=True)
+def _root() -> Path | None:
+    """The cache's own folder: in ``$NUMBA_CACHE_DIR`` if it is set, as Numba's users expect, else the user's cache."""
+    if config.CACHE_DIR:
+        return Path(config.CACHE_DIR) / "softgrad"
+    folder = user_cache()
+    return None if folder is None else folder / "kernels"
 
 
 def _identity(function: Callable[..., Any]) -> str | None:
@@ -150,10 +173,10 @@ class KernelCache(_Cache):
         target_context.refresh()
         if not self._enabled:
             return None
-        payload = read_entry(self._path(sig, target_context.codegen()))
-        if payload is None:
-            return None
-        return CompileResult._rebuild(target_context, *pickle.loads(payload))
+        return load_entry(
+            self._path(sig, target_context.codegen()),
+            lambda payload: CompileResult._rebuild(target_context, *pickle.loads(payload)),
+        )
 
     def save_overload(self, sig: Any, data: CompileResult) -> None:
         if self._enabled and not data.library.has_dynamic_globals:
@@ -175,24 +198,22 @@ def _file_name(key: tuple[Any, ...]) -> str:
     return f"{hashlib.sha256(repr(key).encode()).hexdigest()[:40]}.kernel"
 
 
-def read_entry(path: Path) -> bytes | None:
-    """What was written there; None if it is not there, or damaged."""
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
-    digest, payload = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
-    return payload if hashlib.sha256(payload).digest() == digest else None
+def load_entry(path: Path, load: Callable[[bytes], Loaded]) -> Loaded | None:
+    """What `load` makes of what was written there; None, a miss, if there is nothing to trust or `load` fails on it."""
+    # Whatever a payload is that cannot be loaded (of another version of a library, say), it is compiled anew.
+    with contextlib.suppress(Exception):
+        content = read_own(path)
+        digest, payload = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
+        if digest == _digest_of(path, payload):
+            return load(payload)
+    return None
 
 
 def write_entry(path: Path, payload: bytes) -> None:
-    """Write under a temporary name, then rename. A full or vanished disk costs the entry, not the call."""
-    temporary = None
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            temporary = Path(file.name)
-            file.write(hashlib.sha256(payload).digest() + payload)
-        temporary.replace(path)
-    except OSError:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+    """Keep a payload. A full or vanished disk costs the entry, not the call."""
+    with contextlib.suppress(OSError):
+        write_own(path, _digest_of(path, payload) + payload)
+
+
+def _digest_of(path: Path, payload: bytes) -> bytes:
+    return hashlib.sha256(path.name.encode() + payload).digest()

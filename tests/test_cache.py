@@ -5,8 +5,10 @@ Each test gives a process of its own a copy of the kernels, to edit, and an empt
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -87,7 +89,7 @@ class Site:
         return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in self.cache.rglob("*.kernel")}
 
     def folders(self) -> list[Path]:
-        return sorted((self.cache / "kernels").iterdir())
+        return sorted((self.cache / "softgrad").iterdir())
 
     def edit(self, file: str, old: str, new: str) -> None:
         path = self.package / "kernels" / file
@@ -192,12 +194,152 @@ def test_kernels_of_two_processes_keep_apart_in_a_third(site: Site) -> None:
 
 
 def test_only_a_few_folders_of_older_sources_are_kept(site: Site) -> None:
-    for age in range(1, 10):
-        old = site.cache / "kernels" / f"old{age}"
-        old.mkdir(parents=True)
-        (old / "some.kernel").write_bytes(b"")
+    ages = {f"{age:024x}": age for age in range(1, 10)}
+    for name, age in ages.items():
+        old = site.cache / "softgrad" / name
+        old.mkdir(parents=True, mode=0o700)
+        (old / f"{age:040x}.kernel").write_bytes(b"")
         os.utime(old, (1_600_000_000 - age, 1_600_000_000 - age))
     site.run("relu")
-    kept = [folder.name for folder in site.folders()]
+    kept = {folder.name for folder in site.folders()}
     assert len(kept) == 6
-    assert {f"old{age}" for age in range(1, 6)} < set(kept), "the oldest go first"
+    assert {name for name, age in ages.items() if age <= 5} < kept, "the oldest go first"
+
+
+def test_folders_of_others_stay(site: Site) -> None:
+    """The cache folder may be anybody's: a clone of softgrad, say, with its `kernels`."""
+    theirs = [site.cache / "kernels" / f"a{i}" / "work.py" for i in range(9)]
+    theirs += [site.cache / "softgrad" / f"a{i}" / f"{i:040x}.kernel" for i in range(9)]  # not of the cache's names
+    theirs += [site.cache / "softgrad" / f"{i:024x}" / "thesis.txt" for i in range(9)]  # but not of its contents
+    theirs += [site.cache / "softgrad" / "notes.kernel", site.cache / "elsewhere" / f"{1:040x}.kernel"]
+    for file in theirs:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file.write_text("mine")
+        os.utime(file.parent, (1_000_000_000, 1_000_000_000))
+    link = site.cache / "softgrad" / f"{99:024x}"
+    link.symlink_to(site.cache / "elsewhere")
+    (site.cache / "softgrad").chmod(0o700)
+    assert site.run("relu") == expected("relu")
+    assert all(file.read_text() == "mine" for file in theirs)
+    assert link.is_symlink()
+
+
+def test_what_cannot_be_loaded_is_compiled_anew(site: Site) -> None:
+    """A right digest over what is no compiled kernel: of another version of a library, or a joke."""
+    kernels = ("relu", "identity", "heaviside")
+    site.run(*kernels)
+    raising = b"c__builtin__\nexec\n(V1/0\ntR."
+    for path, payload in zip(site.entries(), (b"", pickle.dumps((1, 2)), raising), strict=True):
+        path.write_bytes(hashlib.sha256(path.name.encode() + payload).digest() + payload)
+    before = site.entries()
+    assert site.run(*kernels) == expected(*kernels)
+    assert not before.items() & site.entries().items(), "each should have been replaced"
+
+
+def test_an_entry_under_another_s_name_is_a_miss(site: Site) -> None:
+    site.run("identity", "heaviside")
+    first, second = site.entries()
+    content = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(content)
+    assert site.run("identity", "heaviside") == expected("identity", "heaviside")
+
+
+def test_what_others_can_write_is_not_run(site: Site) -> None:
+    site.run("relu", "identity")
+    writable, _ = site.entries()
+    writable.chmod(0o666)
+    before = site.entries()
+    assert site.run("relu", "identity") == expected("relu", "identity")
+    assert len(before.items() - site.entries().items()) == 1, "that alone should have been written anew"
+
+    (folder,) = site.folders()
+    for open_to_others in (folder, folder.parent):
+        open_to_others.chmod(0o777)
+        before = site.entries()
+        assert site.run("relu") == expected("relu")
+        assert site.run("heaviside") == expected("heaviside")  # nor is anything put there
+        assert site.entries() == before
+        open_to_others.chmod(0o700)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="gives files to another user")
+def test_what_belongs_to_another_user_is_not_run(site: Site) -> None:
+    site.run("relu")
+    ((entry, _),) = site.entries().items()
+    os.chown(entry, 12345, 12345)
+    before = site.entries()
+    assert site.run("relu") == expected("relu")
+    assert site.entries() != before
+    (folder,) = site.folders()
+    os.chown(folder, 12345, 12345)
+    before = site.entries()
+    assert site.run("relu", "identity") == expected("relu", "identity")
+    assert site.entries() == before
+
+
+def test_pipes_and_links_in_the_place_of_entries_are_misses(site: Site, tmp_path: Path) -> None:
+    site.run("relu", "identity")
+    pipe, link = site.entries()
+    content = link.read_bytes()
+    for path in (pipe, link):
+        path.unlink()
+    os.mkfifo(pipe)
+    (tmp_path / "elsewhere").write_bytes(content)
+    link.symlink_to(tmp_path / "elsewhere")
+    assert site.run("relu", "identity") == expected("relu", "identity")  # and does not wait for a writer
+    assert (tmp_path / "elsewhere").read_bytes() == content
+
+
+# Another user, as whom a process cannot go on here, where the interpreter may lie in a home folder: no entry in the
+# password file, no $HOME, and what belongs to root is another's.
+NOBODY = """
+import os, pwd
+
+def getpwuid(uid):
+    raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+pwd.getpwuid = getpwuid
+os.geteuid = lambda: 12345
+"""
+
+
+@pytest.mark.parametrize("filled", [False, True], ids=["nothing to write to", "a cache that root filled"])
+def test_a_user_without_a_home(site: Site, filled: bool) -> None:
+    """As in many a container, whose image may have a cache that root has filled."""
+    environment = {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
+    expected_place = "not kept: this user has no home folder"
+    if filled:
+        site.run("relu")
+        environment["NUMBA_CACHE_DIR"] = str(site.cache)
+        expected_place = str(site.folders()[0])
+        if os.geteuid() != 0:
+            expected_place = (
+                f"not kept: {site.folders()[0].parent} cannot be used (belongs to another user, {os.getuid()})"
+            )
+    before = site.entries()
+    says = "from softgrad.kernels.cache import describe_cache; print(describe_cache(), file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", NOBODY + SCRIPT + says, str(site.root), "relu"],
+        env=environment, cwd=site.root, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == expected("relu")
+    assert done.stderr.strip() == expected_place
+    assert site.entries() == before
+
+
+def test_what_a_killed_writer_left_is_removed(site: Site) -> None:
+    site.run("relu")
+    (folder,) = site.folders()
+    left = folder / f"{1:040x}.kernel.abcd1234.tmp"
+    young = folder / f"{2:040x}.kernel.abcd1234.tmp"
+    others = folder / "notes.tmp"
+    for file in (left, young, others):
+        file.write_bytes(b"half")
+    for file in (left, others):
+        os.utime(file, (1_600_000_000, 1_600_000_000))
+    site.run("relu")
+    assert not left.exists()
+    assert young.exists()  # its writer may be alive
+    assert others.exists()

@@ -9,9 +9,9 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 from numpy.typing import NDArray
 
+from softgrad.kernels.storage import user_cache
 from softgrad.train.catalogue import DATASETS, DatasetSpec
 from softgrad.train.download import download_files
 from softgrad.train.errors import DatasetError
@@ -90,12 +90,12 @@ def load_dataset(name: str, data_dir: str | Path | None = None, *, download: boo
 
 def _locate(spec: DatasetSpec, data_dir: str | Path | None, *, download: bool) -> tuple[Path, list[Path]]:
     """Return the folder and the four files of a data set, downloading them if that is needed and allowed."""
-    cache = platformdirs.user_cache_path("softgrad") / "datasets"
+    cache = user_cache()
     if data_dir is not None:
         roots = [Path(data_dir)]
     else:
         shared = os.environ.get("SOFTGRAD_DATA")
-        roots = [Path(shared), cache] if shared else [cache]
+        roots = [*([Path(shared)] if shared else []), *([cache / "datasets"] if cache else [])]
 
     places = []
     for folder in (root / spec.name for root in roots):
@@ -106,12 +106,14 @@ def _locate(spec: DatasetSpec, data_dir: str | Path | None, *, download: bool) -
         missing = [name for name, path in found.items() if path is None]
         # One file that is there tells of a set half copied: then say what is lacking.
         places.append(f"{folder} (no {', '.join(missing)})" if paths else f"{folder}")
-    absent = f"is not in {' or '.join(places)}"
+    absent = f"is not in {' or '.join(places)}" if places else "is nowhere to be looked for"
 
     if data_dir is not None:
         raise _NotAtHandError(absent)
     if not download or os.environ.get("SOFTGRAD_OFFLINE", "") not in ("", "0"):
         raise _NotAtHandError(f"{absent}, and downloading is switched off")
+    if cache is None:
+        raise _NotAtHandError(f"{absent}, and this user has no home folder to download it to")
     # The cache was looked at last, so `missing` is what it lacks.
     expected = {f"{file.name}.gz": file.expected for file in spec.files if file.name in missing}
     try:

@@ -29,7 +29,7 @@ from numba.core import config
 from numba.extending import register_jitable
 
 import softgrad.kernels.cpu.primitives  # noqa: F401  (for a number they are the same on the card)
-from softgrad.kernels.cache import entry_path, read_entry, write_entry
+from softgrad.kernels.cache import entry_path, load_entry, write_entry
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
 
@@ -38,7 +38,8 @@ THREADS = 256
 
 Function = Callable[..., Any]
 
-_compiling = threading.Lock()
+# Reentrant, for a signal handler that launches a kernel.
+_compiling = threading.RLock()
 
 
 def device(function: Function, name: str | None = None) -> Function:
@@ -94,24 +95,18 @@ class Kernel:
 
     def _load(self, signature: Any) -> Any:
         """The kernel for the current card, from the disk if it is there."""
-        cupy = _cupy()
-        capability = cupy.cuda.Device().compute_capability
-        entry, cubin = self._from_cache(signature, (int(capability[:-1]), int(capability[-1])))
-        module = cupy.cuda.function.Module()
-        module.load(cubin)
-        return module.get_function(entry)
-
-    def _from_cache(self, signature: Any, capability: tuple[int, int]) -> tuple[str, bytes]:
-        path = entry_path(self.function, signature, self.threads, capability, _versions())
-        kept = read_entry(path) if path is not None else None
+        capability = _cupy().cuda.Device().compute_capability
+        architecture = int(capability[:-1]), int(capability[-1])
+        path = entry_path(self.function, signature, self.threads, architecture, _versions())
+        kept = None if path is None else load_entry(path, _function_of)
         if kept is not None:
-            head, _, cubin = kept.partition(b"\n")
-            return json.loads(head), cubin
-        entry, ptx = ptx_of(self.lowered(signature, capability), capability)
-        cubin, _ = link(ptx, capability)
+            return kept
+        entry, ptx = ptx_of(self.lowered(signature, architecture), architecture)
+        cubin, _ = link(ptx, architecture)
+        payload = json.dumps(entry).encode() + b"\n" + cubin
         if path is not None:
-            write_entry(path, json.dumps(entry).encode() + b"\n" + cubin)
-        return entry, cubin
+            write_entry(path, payload)
+        return _function_of(payload)
 
     def lowered(self, signature: Any, capability: tuple[int, int]) -> Any:
         """The kernel in LLVM's language, in numba-cuda's library."""
@@ -125,6 +120,14 @@ class Kernel:
             )  # fmt: skip
         library._nvvm_options["fma"] = False
         return library
+
+
+def _function_of(payload: bytes) -> Any:
+    """The function of the current card: the payload is its name, a line of JSON, and the cubin it is in."""
+    entry, _, cubin = payload.partition(b"\n")
+    module = _cupy().cuda.function.Module()
+    module.load(cubin)
+    return module.get_function(json.loads(entry))
 
 
 def signature_of(arguments: Any) -> Any:
