@@ -13,7 +13,7 @@ from softgrad.terminal import safe
 from softgrad.train.datasets import Dataset
 from softgrad.train.evaluation import Evaluation
 from softgrad.train.report import print_json
-from softgrad.train.screen import Screen
+from softgrad.train.screen import Screen, Words
 
 if TYPE_CHECKING:
     from softgrad.environment import Environment
@@ -49,7 +49,7 @@ def print_evaluation(evaluation: Evaluation, dataset: Dataset, split: str, *, as
         for name, score in zip(dataset.class_names, scores, strict=True)
     ]
     screen.table("Classes", ("class", "precision", "recall", "f1", "images"), rows)
-    confusion = [
+    confusion: list[tuple[Words, ...]] = [
         (name, *(_confusion_cell(count, right=i == j) for j, count in enumerate(row)))
         for i, (name, row) in enumerate(zip(dataset.class_names, evaluation.confusion.tolist(), strict=True))
     ]
