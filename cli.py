@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,9 @@ from softgrad.options import (
 if TYPE_CHECKING:
     from softgrad.train import Run
 
+# The signals that end a training after the batch under way, with its state kept; Windows has no SIGHUP.
+STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
 
 class Commands(click.Group):
     """The group of commands; turns every expected error into one line and an exit code."""
@@ -39,6 +43,8 @@ class Commands(click.Group):
             error.ctx = None  # with a context click would print the usage before the one line that matters
             raise
         except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except BrokenPipeError:  # whoever read has enough, as `| head`: click ends quietly
             raise
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
@@ -185,15 +191,18 @@ def _refuse_settings(context: click.Context, names: tuple[str, ...]) -> None:
 
 @contextmanager
 def _stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """Within, the first Ctrl-C (or SIGTERM) asks to stop after the batch under way; the second stops at once."""
+    """Within, the first Ctrl-C, SIGTERM or SIGHUP asks to stop after the batch under way; the second stops at once."""
     received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # who alone can be sent signals
+        yield lambda: False
+        return
 
     def handle(number: int, frame: Any) -> None:
         if received:
             raise KeyboardInterrupt
         received.append(number)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle) for number in STOPPING}
     try:
         yield lambda: bool(received)
     finally:

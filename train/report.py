@@ -15,7 +15,8 @@ from rich.table import Table
 
 from softgrad.train import strict_json
 from softgrad.train.loop import EpochRecord, Trainer
-from softgrad.train.run import Run, read_metrics
+from softgrad.train.metrics import read_metrics
+from softgrad.train.run import Run
 
 # Seconds between two redraws of the progress bar: a batch takes less than a millisecond.
 REDRAW = 0.1
