@@ -255,17 +255,29 @@ def predict(
 
     from softgrad.ops.backend import get_backend
     from softgrad.train import load_checkpoint
+    from softgrad.train.errors import ImageError
     from softgrad.train.evaluation import class_probabilities
     from softgrad.train.images import read_image
     from softgrad.train.tables import print_predictions
 
     checkpoint = load_checkpoint(model)
-    shape, max_value = checkpoint.image_shape, checkpoint.max_value
-    pixels = np.stack([read_image(path, shape, max_value, invert=invert) for path in images])
     network = checkpoint.model(get_backend(backend))
-    criterion = checkpoint.config.criterion
-    probabilities = class_probabilities(network, pixels, checkpoint.inputs, temperature, criterion)
-    print_predictions(images, probabilities, checkpoint.class_names, top, as_json=as_json)
+    shape, max_value = checkpoint.image_shape, checkpoint.max_value
+    readable, pixels, unreadable = [], [], []
+    for path in images:
+        try:
+            pixels.append(read_image(path, shape, max_value, invert=invert))
+            readable.append(path)
+        except ImageError as error:  # the others are classified all the same
+            unreadable.append(error)
+    if readable:
+        criterion = checkpoint.config.criterion
+        probabilities = class_probabilities(network, np.stack(pixels), checkpoint.inputs, temperature, criterion)
+        print_predictions(readable, probabilities, checkpoint.class_names, top, as_json=as_json)
+    for error in unreadable[:-1]:
+        click.echo(f"Error: {error}", err=True)
+    if unreadable:
+        raise unreadable[-1]
 
 
 @main.command(short_help="Tell what softgrad finds here, and what holds it back.")
