@@ -274,8 +274,8 @@ def predict(
         criterion = checkpoint.config.criterion
         probabilities = class_probabilities(network, np.stack(pixels), checkpoint.inputs, temperature, criterion)
         print_predictions(readable, probabilities, checkpoint.class_names, top, as_json=as_json)
-    for error in unreadable[:-1]:
-        click.echo(f"Error: {error}", err=True)
+    for one in unreadable[:-1]:
+        click.echo(f"Error: {one}", err=True)
     if unreadable:
         raise unreadable[-1]
 

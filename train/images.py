@@ -133,7 +133,7 @@ def _from_16_bits(image: Image.Image, background: int) -> Image.Image:
 def _upright(grey: Image.Image, image: Image.Image) -> Image.Image:
     """Turned as the camera's mark in the picture says; if its notes cannot be read, as it is."""
     try:
-        turn = TURNS.get(image.getexif().get(ORIENTATION))
+        turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
     except Exception:  # the readers of notes raise almost anything, over pixels that are well
         return grey
     return grey if turn is None else grey.transpose(turn)
