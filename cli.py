@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,9 +25,13 @@ from softgrad.options import (
     option,
     setting_option,
 )
+from softgrad.terminal import one_line
 
 if TYPE_CHECKING:
     from softgrad.train import Run
+
+# The signals that end a training after the batch under way, with its state kept; Windows has no SIGHUP.
+STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 @click.group(
@@ -137,15 +142,18 @@ def _refuse_settings(context: click.Context, names: tuple[str, ...]) -> None:
 
 @contextmanager
 def _stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """Within, the first Ctrl-C (or SIGTERM) asks to stop after the batch under way; the second stops at once."""
+    """Within, the first Ctrl-C, SIGTERM or SIGHUP asks to stop after the batch under way; the second stops at once."""
     received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # who alone can be sent signals
+        yield lambda: False
+        return
 
     def handle(number: int, frame: Any) -> None:
         if received:
             raise KeyboardInterrupt
         received.append(number)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle) for number in STOPPING}
     try:
         yield lambda: bool(received)
     finally:
@@ -198,17 +206,29 @@ def predict(
 
     from softgrad.ops.backend import get_backend
     from softgrad.train import load_checkpoint
+    from softgrad.train.errors import ImageError
     from softgrad.train.evaluation import class_probabilities
     from softgrad.train.images import read_image
     from softgrad.train.tables import print_predictions
 
     checkpoint = load_checkpoint(model)
-    shape, max_value = checkpoint.image_shape, checkpoint.max_value
-    pixels = np.stack([read_image(path, shape, max_value, invert=invert) for path in images])
     network = checkpoint.model(get_backend(backend))
-    criterion = checkpoint.config.criterion
-    probabilities = class_probabilities(network, pixels, checkpoint.inputs, temperature, criterion)
-    print_predictions(images, probabilities, checkpoint.class_names, top, as_json=as_json)
+    shape, max_value = checkpoint.image_shape, checkpoint.max_value
+    readable, pixels, unreadable = [], [], []
+    for path in images:
+        try:
+            pixels.append(read_image(path, shape, max_value, invert=invert))
+            readable.append(path)
+        except ImageError as error:  # the others are classified all the same
+            unreadable.append(error)
+    if readable:
+        criterion = checkpoint.config.criterion
+        probabilities = class_probabilities(network, np.stack(pixels), checkpoint.inputs, temperature, criterion)
+        print_predictions(readable, probabilities, checkpoint.class_names, top, as_json=as_json)
+    for one in unreadable[:-1]:
+        click.echo(f"Error: {one_line(str(one))}", err=True)
+    if unreadable:
+        raise unreadable[-1]
 
 
 @main.command(short_help="Tell what softgrad finds here, and what holds it back.")

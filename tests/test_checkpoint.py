@@ -18,7 +18,7 @@ from softgrad.train import Run, TrainConfig, Trainer, load_checkpoint, load_data
 from softgrad.train.config import OPTIMIZERS
 from softgrad.train.errors import CheckpointError, RunDirectoryError
 from softgrad.train.loop import Progress
-from softgrad.train.run import read_metrics
+from softgrad.train.metrics import read_metrics
 from softgrad.train.tensor_file import pack, unpack
 
 CONFIG = TrainConfig(dataset="digits", hidden=(16, 8), epochs=3)

@@ -339,6 +339,17 @@ def test_predict_refuses_what_is_no_image(run_dir, tmp_path):
     assert "missing.png" in error_of(result)
 
 
+def test_predict_classifies_the_others_beside_what_is_no_image(run_dir, digit_image, tmp_path):
+    bad = [tmp_path / f"bad{i}.png" for i in range(2)]
+    for path in bad:
+        path.write_text("not a picture")
+    result = invoke("predict", run_dir, bad[0], digit_image, bad[1], digit_image, "--json")
+    assert result.exit_code == 1
+    assert [json.loads(line)["image"] for line in result.stdout.splitlines()] == [str(digit_image)] * 2
+    errors = result.stderr.splitlines()
+    assert [line.split(":")[1].strip() for line in errors] == [str(path) for path in bad]
+
+
 def test_doctor_tells_what_it_found():
     result = invoke("doctor", SOFTGRAD_OFFLINE="1")
     assert result.exit_code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -11,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,7 +27,7 @@ from softgrad.train.catalogue import DATASETS, DatasetSpec, FileSpec
 from softgrad.train.datasets import load_dataset
 from softgrad.train.download import download_files
 from softgrad.train.errors import DatasetError
-from softgrad.train.idx import write_idx
+from softgrad.train.idx import read_idx, write_idx
 
 SHAPE = (4, 5)
 NAMES = (
@@ -132,6 +134,7 @@ class Mirror(ThreadingHTTPServer):
         self.pages: dict[str, bytes | str] = {}
         self.asked: list[str] = []
         self.encodings: set[str | None] = set()
+        self.closing = False
 
     def address(self, folder: str) -> str:
         return f"http://127.0.0.1:{self.server_port}/{folder}/"
@@ -158,6 +161,14 @@ class Answer(BaseHTTPRequestHandler):
             self.send_response(404)
             self.send_header("Content-Length", "0")
             self.end_headers()
+        elif page == "drip" and with_body:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000000")
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while not self.server.closing:
+                    self.wfile.write(b"x")
+                    time.sleep(0.02)
         elif page == "drop" and with_body:
             self.send_response(200)
             self.send_header("Content-Length", "1000")
@@ -181,6 +192,7 @@ def mirror() -> Iterator[Mirror]:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server
+        server.closing = True
         server.shutdown()
         thread.join()
 
@@ -484,6 +496,30 @@ def test_mirror_that_sends_without_end(world: World, mirror: Mirror, monkeypatch
     world.mirrors("mnist", mirror.serve("huge", dict.fromkeys(world.files["mnist"], bytes(101))))
     with pytest.raises(DatasetError, match="sends more than the 100 bytes allowed"):
         load_dataset("mnist")
+
+
+def test_mirror_that_drips(world: World, mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte now and then, which no timeout of a connection notices: the next mirror is asked."""
+    monkeypatch.setattr(download, "LEAST_RATE_SECONDS", 0.3)
+    monkeypatch.setattr(download, "LOOK_SECONDS", 0.02)
+    dripping = mirror.serve("drip", dict.fromkeys(world.files["mnist"], b""))
+    mirror.pages |= {path: "drip" for path in mirror.pages if path.startswith("/drip/")}
+    world.mirrors("mnist", dripping)
+    with pytest.raises(DatasetError, match=r"drip/train-images-idx3-ubyte.gz: sends too slowly: \d+ bytes in 0.3 s"):
+        load_dataset("mnist")
+    assert leftovers(world.cache / "mnist") == []
+    world.mirrors("mnist", dripping, mirror.serve("good", world.files["mnist"]))
+    world.check(load_dataset("mnist"), "mnist")
+
+
+def test_pipes_among_the_files_are_not_waited_for(world: World) -> None:
+    folder = world.put(world.shared, "mnist")
+    (folder / f"{NAMES[0]}.gz").unlink()
+    os.mkfifo(folder / f"{NAMES[0]}.gz")
+    with pytest.raises(DatasetError, match=f"no {NAMES[0]}"):
+        load_dataset("mnist", world.shared)
+    with pytest.raises(DatasetError, match="cannot be read: no regular file; check the path"):
+        read_idx(folder / f"{NAMES[0]}.gz")
 
 
 def test_cache_that_cannot_be_written(world: World, mirror: Mirror) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import struct
+import tracemalloc
 import warnings
 import zlib
 from pathlib import Path
@@ -75,7 +77,10 @@ def test_invert(tmp_path: Path) -> None:
         (solid("I;16", 257 * 77), "i.png", 77),
         (solid("I;16", 257 * 77), "i.tif", 77),
         (solid("I;16", 257 * 77 + 129), "i.png", 78),
-        (solid("I", 257 * 77), "i.tif", 77),
+        (solid("I", 257 * 77), "i.ppm", 77),
+        (solid("I;16", 257 * 77), "i.pgm", 77),
+        (solid("LAB", (128, 128, 128)), "i.tif", 119),
+        (solid("YCbCr", (77, 128, 128)), "i.jpg", 77),
     ],
     ids=lambda value: value.mode if isinstance(value, Image.Image) else str(value),
 )
@@ -112,9 +117,10 @@ def test_first_frame_of_an_animation(tmp_path: Path) -> None:
     assert read_image(path, SHAPE, 255).tolist() == [10] * 16
 
 
+@pytest.mark.parametrize("value", [70000, 3])
 @pytest.mark.parametrize("mode", ["F", "I"])
-def test_pixels_without_a_range(tmp_path: Path, mode: str) -> None:
-    path = save(tmp_path, solid(mode, 70000), "image.tif")
+def test_pixels_without_a_range(tmp_path: Path, mode: str, value: int) -> None:
+    path = save(tmp_path, solid(mode, value), "image.tif")
     with pytest.raises(ImageError, match=r"image.tif: .* have no defined range; save it as 8-bit PNG"):
         read_image(path, SHAPE, 255)
 
@@ -176,9 +182,9 @@ def test_warnings_of_pillow_do_not_leak(tmp_path: Path, monkeypatch: pytest.Monk
     path = save(tmp_path, Image.fromarray(GREY))
     plain_open = Image.open
 
-    def warning_open(path: Path) -> Image.Image:
+    def warning_open(path: Path, **options: object) -> Image.Image:
         warnings.warn("Metadata Warning, tag 256 had too many entries", UserWarning, stacklevel=2)
-        return plain_open(path)
+        return plain_open(path, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Image, "open", warning_open)
     np.testing.assert_array_equal(read_image(path, SHAPE, 255), GREY.reshape(-1))
@@ -200,7 +206,7 @@ def test_missing_and_folder(tmp_path: Path) -> None:
 
 
 def test_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def deny(path: Path) -> None:
+    def deny(path: Path, formats: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
     monkeypatch.setattr(Image, "open", deny)
@@ -250,6 +256,54 @@ def bomb(path: Path, side: int) -> Path:
     return path
 
 
+def test_a_value_marked_as_transparent_in_16_bits(tmp_path: Path) -> None:
+    values = np.array([[257 * 200, 9, 257 * 50, 9]] * 4, np.uint16)
+    path = save(tmp_path, Image.fromarray(values), transparency=9)
+    assert read_image(path, SHAPE, 255).tolist() == [200, 0, 50, 0] * 4
+    assert read_image(path, SHAPE, 255, invert=True).tolist() == [55, 0, 205, 0] * 4
+
+
+def test_white_that_is_zero_in_16_bits(tmp_path: Path) -> None:
+    plain = save(tmp_path, solid("I;16", 257 * 77), "i.tif")
+    content = plain.read_bytes()
+    photometric = struct.pack("<HHIH", 262, 3, 1, 1)
+    assert content.count(photometric) == 1
+    plain.write_bytes(content.replace(photometric, struct.pack("<HHIH", 262, 3, 1, 0)))
+    assert read_image(plain, SHAPE, 255).tolist() == [255 - 77] * 16
+
+
+@pytest.mark.parametrize(
+    "exif", [b"Exif\0\0" + b"\xff" * 40, b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\x01" * 30, b"junk"]
+)
+def test_notes_that_cannot_be_read_do_not_hide_the_pixels(tmp_path: Path, exif: bytes) -> None:
+    path = save(tmp_path, Image.fromarray(GREY), exif=exif)
+    np.testing.assert_array_equal(read_image(path, SHAPE, 255), GREY.reshape(-1))
+
+
+def test_what_runs_programs_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(*_: object, **__: object) -> None:
+        raise AssertionError("a program was run")
+
+    monkeypatch.setattr("subprocess.Popen.__init__", run)
+    path = tmp_path / "photo.png"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n")
+    refused(path, "not an image that can be read")
+
+
+def test_pipes_and_devices_are_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path / "pipe.png", Path("/dev/zero"), Path(os.devnull)):
+        refused(path, "is no regular file; save the picture to one")
+
+
+def test_what_unpacks_to_too_much_is_refused_by_its_header(tmp_path: Path) -> None:
+    path = bomb(tmp_path / "bomb.png", 8000)  # Pillow would not even warn
+    tracemalloc.start()
+    refused(path, "too large: more than 50,000,000 pixels; scale it down")
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
 @pytest.mark.parametrize("side", [10_000, 60_000], ids=["Pillow warns", "Pillow raises"])
 def test_decompression_bomb(tmp_path: Path, side: int) -> None:
-    refused(bomb(tmp_path / "bomb.png", side), "too large: more than 89,478,485 pixels; scale it down")
+    refused(bomb(tmp_path / "bomb.png", side), "too large: more than 50,000,000 pixels; scale it down")

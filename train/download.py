@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import queue
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
 from softgrad.train.atomic import atomic_write
-from softgrad.train.errors import DatasetError
+from softgrad.train.errors import DatasetError, remedy
+from softgrad.train.screen import Screen
 
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 10.0
@@ -19,6 +24,11 @@ READ_SECONDS = 10.0
 # The connect timeout is for each address of a host (there may be eight) and does not cover the look-up of its
 # name, so one mirror could take a minute to fail. This is the limit on a mirror's first sign of life.
 FIRST_ANSWER_SECONDS = 4.0
+
+# What a mirror must send, at least, in every so many seconds: with less, MNIST would take half an hour.
+LEAST_RATE_SECONDS = 20.0
+LEAST_RATE_BYTES = 100_000
+LOOK_SECONDS = 0.1
 
 # More than twice the largest published file: a mirror may send anything, but not without end.
 MAX_BYTES = 1 << 26
@@ -31,9 +41,13 @@ class _MirrorError(Exception):
 
 
 class _BoundedBuffer(io.BytesIO):
-    """Memory for a download, which refuses to outgrow `MAX_BYTES`."""
+    """Memory for a download, which refuses to outgrow `MAX_BYTES`, and what comes when it was given up."""
+
+    abandoned = False
 
     def write(self, data: Any, /) -> int:
+        if self.abandoned:
+            raise ValueError("given up")
         if self.tell() + len(data) > MAX_BYTES:
             raise ValueError(f"sends more than the {MAX_BYTES:,} bytes allowed")
         return super().write(data)
@@ -108,7 +122,7 @@ def _fetch(mirror: str, name: str, check: Callable[[str, io.BufferedIOBase], obj
     _log.info("downloading %s", url)
     buffer = _BoundedBuffer()
     try:
-        _downloader()(url, buffer, None)
+        _receive(url, buffer)
         buffer.seek(0)
         check(name, buffer)
     except (OSError, ValueError) as error:  # every error of requests is an OSError
@@ -116,12 +130,60 @@ def _fetch(mirror: str, name: str, check: Callable[[str, io.BufferedIOBase], obj
     return buffer.getvalue()
 
 
+def _receive(url: str, buffer: _BoundedBuffer) -> None:
+    """Have the file written to the buffer, showing how much has come; ValueError if it comes too slowly.
+
+    A mirror that sends a byte now and then keeps every timeout of a connection waiting, so the rate is looked at from
+    another thread, which is left alone with its connection when it is given up.
+    """
+    ends: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+    downloader = _downloader()
+
+    def receive() -> None:
+        try:
+            downloader(url, buffer, None)
+        except Exception as error:  # handed to the thread that waits
+            ends.put(error)
+        else:
+            ends.put(None)
+
+    threading.Thread(target=receive, name="softgrad-download", daemon=True).start()
+    with _bar(url) as show:
+        begun, bytes_then = time.monotonic(), 0
+        while True:
+            with contextlib.suppress(queue.Empty):
+                error = ends.get(timeout=LOOK_SECONDS)
+                if error is None:
+                    return
+                try:
+                    raise error
+                finally:
+                    del error  # which would keep this frame, and this it, and both an open connection
+            received = buffer.tell()
+            show(received)
+            if time.monotonic() - begun >= LEAST_RATE_SECONDS:
+                if received - bytes_then < LEAST_RATE_BYTES:
+                    buffer.abandoned = True
+                    raise ValueError(f"sends too slowly: {received - bytes_then:,} bytes in {LEAST_RATE_SECONDS:g} s")
+                begun, bytes_then = time.monotonic(), received
+
+
+@contextlib.contextmanager
+def _bar(url: str) -> Iterator[Callable[[int], None]]:
+    """A bar on the error stream, moved on by telling it the bytes received; nothing where that is no terminal."""
+    console = Screen(stderr=True).rich
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(url.rpartition("/")[2], total=None)
+        yield lambda received: progress.update(task, completed=received)
+
+
 def _store(path: Path, data: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, data)
     except OSError as error:
-        raise DatasetError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise DatasetError(f"{path}: cannot be written: {error.strerror or error}; {remedy(error)}") from error
 
 
 def _downloader() -> Any:

@@ -7,6 +7,7 @@ MNIST database of handwritten digits", 1998).
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
@@ -67,6 +68,8 @@ def read_idx(
         If the file is missing, damaged, too short, too long, of another type of element, or not what was expected.
     """
     try:
+        if Path(path).exists() and not Path(path).is_file():  # a pipe would be waited for, a device may never end
+            raise OSError(errno.EINVAL, "no regular file")
         with Path(path).open("rb") as file:
             return parse_idx(file, dimensions=dimensions, count=count, sha256=sha256, gzip_sha256=gzip_sha256)
     except OSError as error:

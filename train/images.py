@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,24 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from softgrad.train.errors import ImageError
+
+# Pillow logs what it finds wrong with a file, which would be printed raw; the error that follows says it once.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+# Formats of pixels, whose readers are Pillow's own code and read the one file. Of the others some run programs, as
+# Ghostscript for EPS, whatever a file is called.
+FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP")
+
+# Tags of TIFF, by which EXIF counts too, and what they can say: EXIF 2.32, 4.6.4; TIFF 6.0, section 4.
+ORIENTATION, PHOTOMETRIC, WHITE_IS_ZERO = 0x0112, 262, 0
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+
+# A camera's largest. A picture is held some four times over while it becomes grey: of so many pixels in 0.8 GB.
+MOST_PIXELS = 50_000_000
 
 
 def read_image(
@@ -24,7 +44,7 @@ def read_image(
     Parameters
     ----------
     path
-        A file in any format that Pillow reads; of an animation, the first frame.
+        A file of one of the `FORMATS`; of an animation, the first frame.
     image_shape
         Height and width of the result.
     max_value
@@ -39,22 +59,27 @@ def read_image(
     Raises
     ------
     ImageError
-        If the file is missing, damaged, no picture, too large, or has pixels without a defined range.
+        If the file is missing, damaged, no picture, of more than `MOST_PIXELS`, or has pixels without a defined range.
     """
     path = Path(path)
     if path.is_dir():
         raise ImageError(f"{path}: is a folder; name one image file")
+    if path.exists() and not path.is_file():  # a pipe would be waited for, a device may never end
+        raise ImageError(f"{path}: is no regular file; save the picture to one")
     try:
         with warnings.catch_warnings():
             # Pillow's warnings are about details of a file that no user can act on, except one.
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                grey = _to_grey(ImageOps.exif_transpose(image), background=255 if invert else 0)
+            with Image.open(path, formats=_readable_formats()) as image:
+                if image.width * image.height > MOST_PIXELS:  # by its header, before memory is asked for
+                    raise Image.DecompressionBombError
+                image.load()
+                grey = _upright(_to_grey(image, background=255 if invert else 0), image)
     except UnidentifiedImageError as error:
         raise ImageError(f"{path}: not an image that can be read; save it as PNG or JPEG") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(f"{path}: too large: more than {Image.MAX_IMAGE_PIXELS:,} pixels; scale it down") from error
+        raise ImageError(f"{path}: too large: more than {MOST_PIXELS:,} pixels; scale it down") from error
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error
     except Exception as error:  # Pillow's decoders answer damaged files with errors of almost any type
@@ -67,21 +92,51 @@ def read_image(
     return ((pixels * max_value + 127) // 255).astype(np.uint8).reshape(-1)
 
 
+@cache
+def _readable_formats() -> list[str]:
+    """Those of the `FORMATS` that this Pillow was built with."""
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
 def _to_grey(image: Image.Image, background: int) -> Image.Image:
     """Return an 8-bit grey image, without transparency."""
     if image.mode == "F":
         raise ImageError("floating-point pixels have no defined range; save it as 8-bit PNG")
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        # Pillow would clip at 255. Mode I holds 32 bits; what it carries in practice is a 16-bit PNG.
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise ImageError("32-bit pixels have no defined range; save it as 8-bit PNG")
-        return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    # As older versions of Pillow call a 16-bit PNG, and all a PPM of more than 8 bits, which it scales to 16.
+    wide = image.mode == "I" and image.format in ("PNG", "PPM")
+    if image.mode == "I" and not wide:
+        raise ImageError("32-bit pixels have no defined range; save it as 8-bit PNG")
+    if wide or image.mode.startswith("I;16"):
+        return _from_16_bits(image, background)
     if image.has_transparency_data:
         ground = Image.new("RGBA", image.size, (background, background, background, 255))
         image = Image.alpha_composite(ground, image.convert("RGBA"))
     # Palettes and CMYK know their way to grey only through RGB.
     return image if image.mode == "L" else image.convert("RGB").convert("L")
+
+
+def _from_16_bits(image: Image.Image, background: int) -> Image.Image:
+    """The same in 8 bits, which Pillow would clip at 255 instead."""
+    values = np.asarray(image).astype(np.int64)
+    if values.size and (values.min() < 0 or values.max() > 65535):
+        raise ImageError("32-bit pixels have no defined range; save it as 8-bit PNG")
+    if image.format == "TIFF" and getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO:
+        values = 65535 - values
+    grey = (values + 128) // 257
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):  # the value of the pixels that are not to be seen
+        grey[values == transparent] = background
+    return Image.fromarray(grey.astype(np.uint8))
+
+
+def _upright(grey: Image.Image, image: Image.Image) -> Image.Image:
+    """Turned as the camera's mark in the picture says; if its notes cannot be read, as it is."""
+    try:
+        turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # the readers of notes raise almost anything, over pixels that are well
+        return grey
+    return grey if turn is None else grey.transpose(turn)
 
 
 def _fit(image: Image.Image, image_shape: tuple[int, int]) -> Image.Image:

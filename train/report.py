@@ -14,7 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from softgrad.terminal import shell_word
 from softgrad.train import strict_json
 from softgrad.train.loop import EpochRecord, Trainer
-from softgrad.train.run import Run, read_metrics
+from softgrad.train.metrics import read_metrics
+from softgrad.train.run import Run
 from softgrad.train.screen import Screen
 
 # Seconds between two redraws of the progress bar: a batch takes less than a millisecond.
