@@ -19,7 +19,7 @@ def test_hostile_command_lines():
 
 
 def says(text):
-    return lambda *arguments, **settings: click.echo(text)
+    return lambda *arguments, **settings: click.echo(text, color=True)
 
 
 def raises(error):
@@ -45,6 +45,6 @@ def test_a_fault_is_found(fault, words, monkeypatch):
     with fuzz_cli.a_place() as place:
         monkeypatch.setattr("softgrad.train.tables.print_environment", fault)
         given = ["doctor", "--json"]
-        result = CliRunner().invoke(cli.main, given, env={"SOFTGRAD_OFFLINE": "1"})
+        result = CliRunner().invoke(cli.main, given, env={"SOFTGRAD_OFFLINE": "1"}, color=True)
         with pytest.raises(ValueError if "JSON" in words else fuzz_cli.Broken, match=words):
             fuzz_cli.check(result, given, place)

@@ -28,7 +28,9 @@ SHOWN = r"[bold]:100:\x1b[31m\x07\x9b2J\r\u202egnp.\x7f"
 
 
 def invoke(*arguments, **environment):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments], env=environment)
+    return CliRunner().invoke(
+        main, [str(argument) for argument in arguments], env=environment, color=True
+    )  # as a terminal gets it
 
 
 @pytest.fixture(scope="module")

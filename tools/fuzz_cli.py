@@ -235,7 +235,7 @@ def fuzz(calls: int, seed: int) -> Counter[tuple[str, int]]:
             draw = random.Random((seed << 32) + i)
             given, environment = arguments(draw, place), variables(draw, place)
             charset = draw.choice(("utf-8", "utf-8", "ascii", "latin-1"))
-            result = CliRunner(charset=charset).invoke(command_line, given, env=environment)
+            result = CliRunner(charset=charset).invoke(command_line, given, env=environment, color=True)
             try:
                 check(result, given, place)
             except Exception as error:
