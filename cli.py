@@ -14,8 +14,10 @@ import click
 
 from softgrad import __version__
 from softgrad.bench.commands import bench
+from softgrad.failures import Commands
 from softgrad.options import (
     INTERRUPTED,
+    FilePath,
     HiddenSizes,
     LazyChoice,
     data_dir_option,
@@ -23,61 +25,13 @@ from softgrad.options import (
     option,
     setting_option,
 )
+from softgrad.terminal import one_line
 
 if TYPE_CHECKING:
     from softgrad.train import Run
 
 # The signals that end a training after the batch under way, with its state kept; Windows has no SIGHUP.
 STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-
-
-class Commands(click.Group):
-    """The group of commands; turns every expected error into one line and an exit code."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except click.exceptions.NoArgsIsHelpError:
-            raise
-        except click.UsageError as error:
-            error.ctx = None  # with a context click would print the usage before the one line that matters
-            raise
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
-            raise  # of a closed pipe, as of `| head -1`, click makes a quiet end
-        except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
-            ctx.exit(INTERRUPTED)
-        except Exception as error:
-            if ctx.params.get("debug"):
-                raise
-            self._explain(error)
-
-    @staticmethod
-    def _explain(error: Exception) -> None:
-        from softgrad.ops import BackendUnavailableError
-        from softgrad.train.errors import SoftgradError
-
-        message = " ".join(str(error).split())
-        if isinstance(error, ValueError):
-            raise click.UsageError(_as_option(message)) from error
-        if isinstance(error, SoftgradError | BackendUnavailableError | OSError):
-            raise click.ClickException(message) from error
-        if isinstance(error, MemoryError):
-            raise click.ClickException(
-                f"out of memory: {message}; a smaller --batch-size or --hidden needs less"
-            ) from error
-        raise click.ClickException(
-            f"{type(error).__name__}: {message} (unexpected: run again with `softgrad --debug` and report it)"
-        ) from error
-
-
-def _as_option(message: str) -> str:
-    """A message that starts with a setting's name, with the option's name instead: batch_size, --batch-size."""
-    first, _, rest = message.partition(" ")
-    option = "--" + first.replace("_", "-")
-    commands = [*main.commands.values(), *bench.commands.values()]
-    known = {name for command in commands for param in command.params for name in param.opts}
-    return f"{option} {rest}" if option in known else message
 
 
 @click.group(
@@ -89,8 +43,7 @@ def _as_option(message: str) -> str:
     },
 )
 @click.version_option(__version__, prog_name="softgrad")
-@click.option("--debug", is_flag=True, help="Show the whole traceback of an error.")
-def main(debug: bool) -> None:
+def main() -> None:
     """Train and use small networks for images with softgrad's kernels.
 
     Start with `softgrad train`: it needs no options and no downloads.
@@ -128,8 +81,8 @@ def main(debug: bool) -> None:
 @option("--epochs", type=int, default=10, help="Passes over the training images.")
 @option("--seed", type=int, default=0, help="Of the first weights and of the shuffles.")
 @option("--dtype", type=LazyChoice("DTYPES"), default="float32", help="Of weights and arithmetic.")
-@click.option("--run-dir", type=click.Path(path_type=Path), help="Where to write.  [default: a new one under runs/]")
-@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN_DIR", help="Go on with an interrupted run.")
+@click.option("--run-dir", type=FilePath(), help="Where to write.  [default: a new one under runs/]")
+@click.option("--resume", type=FilePath(), metavar="RUN_DIR", help="Go on with an interrupted run.")
 @json_option
 @click.option("--quiet", is_flag=True, help="Print only the result.")
 @click.pass_context
@@ -211,7 +164,7 @@ def _stop_on_signal() -> Iterator[Callable[[], bool]]:
 
 
 @main.command(short_help="Test a trained model: accuracy, loss, confusions.")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=FilePath())
 @option("--dataset", type=LazyChoice("dataset"), default=None, help="What to test on.  [default: what it learned]")
 @data_dir_option
 @option("--split", type=click.Choice(["test", "train"]), default="test", help="Which part of the data set.")
@@ -234,8 +187,8 @@ def evaluate(model: Path, dataset: str | None, data_dir: Path | None, split: str
 
 
 @main.command(short_help="Classify image files with a trained model.")
-@click.argument("model", type=click.Path(path_type=Path))
-@click.argument("images", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.argument("model", type=FilePath())
+@click.argument("images", type=FilePath(), nargs=-1, required=True)
 @option("--invert", is_flag=True, help="For dark ink on light paper; the data sets are light on dark.")
 @option("--top", type=click.IntRange(1), default=3, help="How many classes to show.")
 @option("--temperature", type=click.FloatRange(0), default=1.0, help="Below 1 sharpens, above 1 flattens.")
@@ -275,7 +228,7 @@ def predict(
         probabilities = class_probabilities(network, np.stack(pixels), checkpoint.inputs, temperature, criterion)
         print_predictions(readable, probabilities, checkpoint.class_names, top, as_json=as_json)
     for one in unreadable[:-1]:
-        click.echo(f"Error: {one}", err=True)
+        click.echo(f"Error: {one_line(str(one))}", err=True)
     if unreadable:
         raise unreadable[-1]
 
@@ -292,8 +245,9 @@ def doctor(data_dir: Path | None, as_json: bool) -> None:
 
 
 def _data_found(data_dir: Path | None) -> dict[str, str]:
-    """Where each data set lies, or why it cannot be had without a download."""
+    """Where each data set lies, or why it cannot be had, or whether it can by a download."""
     from softgrad.train import DATASETS, load_dataset
+    from softgrad.train.datasets import is_offline
     from softgrad.train.errors import DatasetError
 
     found = {}
@@ -301,7 +255,9 @@ def _data_found(data_dir: Path | None) -> dict[str, str]:
         try:
             found[name] = load_dataset(name, data_dir, download=False).source
         except DatasetError as error:
-            found[name] = f"not found: {error}"
+            can_download = data_dir is None and not is_offline()
+            download = f"; `softgrad train --dataset {name}` downloads it" if can_download else ""
+            found[name] = f"not found: {error}{download}"
     return found
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-# Exit codes: 2 for wrong use (click's own), 1 for failure, and the shell's convention for Ctrl-C.
-FAILURE, INTERRUPTED = 1, 130
+# Exit codes; 2 is click's own, 130 the shell's convention for Ctrl-C.
+FAILURE, WRONG_USE, INTERRUPTED = 1, 2, 130
 
 
 class LazyChoice(click.ParamType):  # type: ignore[type-arg]  # generic in click's annotations only
@@ -65,6 +66,19 @@ class HiddenSizes(click.ParamType):  # type: ignore[type-arg]
         return sizes
 
 
+class FilePath(click.Path):
+    """A path that names something; of one that follows `=` or comes from a variable, `~` is this user's home."""
+
+    def __init__(self, *, dir_okay: bool = True) -> None:
+        super().__init__(dir_okay=dir_okay, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        text = str(value)
+        if not text or "\0" in text:
+            self.fail(f"must be the name of a file or a folder; got {text!r}", param, ctx)
+        return super().convert(os.path.expanduser(text) if isinstance(param, click.Option) else text, param, ctx)
+
+
 def option(*names: str, **settings: Any) -> Callable[[Any], Any]:
     """A click option that shows its default and its environment variable."""
     return click.option(*names, **{"show_default": True, "show_envvar": True, **settings})
@@ -91,7 +105,7 @@ def setting_option(*names: str, **settings: Any) -> Callable[[Any], Any]:
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line, for programs.")
 data_dir_option = click.option(
     "--data-dir",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     help="The folder that holds a folder for each data set; by default $SOFTGRAD_DATA, then the user's cache, "
     "then a download.",
 )

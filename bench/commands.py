@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from softgrad.bench.settings import ALL_PEERS, BACKENDS, BUDGET, DTYPES, ELEMENTS, FAMILIES, QUICK_BUDGET
-from softgrad.options import FAILURE, data_dir_option, option
+from softgrad.failures import Commands
+from softgrad.options import FAILURE, FilePath, data_dir_option, option
 
 if TYPE_CHECKING:
     from softgrad.bench.settings import Settings
 
 
-@click.group(short_help="Measure speed beside other packages.")
+@click.group(cls=Commands, short_help="Measure speed beside other packages.")
 def bench() -> None:
     """Measure speed beside other packages, in the same process, results compared first."""
 
 
-output_path = click.Path(dir_okay=False, path_type=Path)
+output_path = FilePath(dir_okay=False)
 json_file_option = click.option(
     "--json", "json_file", type=output_path, metavar="FILE", help="Write everything measured."
 )
@@ -114,6 +115,8 @@ def _bench_settings(
     from softgrad.bench.settings import ON_CARD, USUAL_DTYPES, Settings, all_threads
 
     _check_backend(backend, threads)
+    if backend == "cpu" and elements != ELEMENTS:
+        raise ValueError("elements has no meaning with --backend cpu; leave it out")
     counts = threads or (1, all_threads())
     return Settings(
         operations=find_operations(op or (QUICK_OPERATIONS if quick else ()), family),

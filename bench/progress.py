@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from softgrad.bench.results import Cell, Results
 from softgrad.bench.run import count_cells, run
 from softgrad.bench.sheets import shape_text, thread_words
 from softgrad.bench.training import TrainingResults, TrainingSettings, measure_training, sides_of
+from softgrad.train.screen import Screen
 
 
 @contextmanager
 def _bar(total: int) -> Iterator[Callable[[str], None]]:
     """A bar, moved on by telling it what is done; nothing where the error stream is no terminal."""
-    console = Console(stderr=True)
+    console = Screen(stderr=True).rich
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("starting", total=total)

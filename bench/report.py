@@ -5,17 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
 from softgrad.bench.contention import BUSY
 from softgrad.bench.results import LOSING, Results
 from softgrad.bench.sheets import LOST, Sheet, rate_text, shape_text, sheets, thread_words
-
-# Of what is piped or kept, where no terminal has a width.
-FILE_WIDTH = 100
+from softgrad.train.screen import Screen
 
 
 @dataclass(frozen=True)
@@ -46,20 +39,17 @@ class Report:
 
 def print_report(report: Report) -> None:
     """Print it, in the terminal's width."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = max(console.width, FILE_WIDTH)
-    for name, fact in report.facts:
-        console.print(f"[bold]{name:<10}[/] {escape(fact)}", soft_wrap=True)
-    console.print()
+    screen = Screen()
+    screen.facts(report.facts)
+    screen.say()
     for sheet in report.sheets:
-        console.print(f"[bold]{escape(sheet.title)}[/]", soft_wrap=True)
-        console.print(_rich_table(sheet))
+        rows = [[(text, "bold red") if text.endswith(LOST) else text for text in row] for row in sheet.rows]
+        screen.table(sheet.title, sheet.headings, rows, sheet.names)
     for line in report.warnings:
-        console.print(f"[yellow]warning[/]: {escape(line)}", soft_wrap=True)
+        screen.tell(("warning", "yellow"), f": {line}")
     for line in report.problems:
-        console.print(f"[red]not timed[/]: {escape(line)}", soft_wrap=True)
-    console.print(report.explanation, soft_wrap=True)
+        screen.tell(("not timed", "red"), f": {line}")
+    screen.tell(report.explanation)
 
 
 def markdown(report: Report) -> str:
@@ -74,16 +64,6 @@ def markdown(report: Report) -> str:
         if notes:
             lines += ["", f"## {heading}", "", *(f"- {line}" for line in notes)]
     return "\n".join(lines) + "\n"
-
-
-def _rich_table(sheet: Sheet) -> Table:
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for i, heading in enumerate(sheet.headings):  # where it is narrow, words are folded and numbers kept whole
-        is_name = i < sheet.names
-        table.add_column(heading, justify="left" if is_name else "right", no_wrap=not is_name, overflow="fold")
-    for row in sheet.rows:
-        table.add_row(*(f"[bold red]{text}[/]" if text.endswith(LOST) else escape(text) for text in row))
-    return table
 
 
 def _markdown_row(texts: list[str] | tuple[str, ...]) -> str:

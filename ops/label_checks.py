@@ -19,7 +19,11 @@ def label_array(
     """Integer labels of that shape, as the kernels take them; `beyond` stands for those that are no int64."""
     labels = integer_array(backend, labels, name, beyond=beyond)
     if labels.shape != shape:
-        raise ValueError(f"{name} must have shape {shape}, one label for each row; got shape {labels.shape}")
+        remedy = ""
+        if labels.ndim == len(shape) + 1 and labels.shape[:-1] == shape and labels.shape[-1] > 1:
+            remedy = "; of one-hot rows give their argmax(-1)"
+            remedy += ", or floats as probabilities" if name == "targets" else ""
+        raise ValueError(f"{name} must have shape {shape}, one label for each row; got shape {labels.shape}{remedy}")
     return labels
 
 
@@ -28,4 +32,5 @@ def check_labels(backend: Backend, labels: Any, classes: int, name: str = "label
     row = backend.kernels.first_outside(labels, classes)
     if row >= 0:
         found = backend.xp.asarray(given).reshape(-1)[row]
-        raise ValueError(f"{name} must lie in [0, {classes}); found {found} at row {row}")
+        remedy = "; the losses leave out such rows with ignore_index=-100" if found == -100 else ""
+        raise ValueError(f"{name} must lie in [0, {classes}); found {found} at row {row}{remedy}")

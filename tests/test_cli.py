@@ -93,11 +93,14 @@ def test_train_json_prints_an_object_a_line(tmp_path):
     assert events[-1]["best_test_accuracy"] == max(event["test_accuracy"] for event in events[1:3])
 
 
-def test_train_auto_says_why_it_is_not_mnist(tmp_path):
-    result = invoke(
-        "train", "--epochs", "1", "--hidden", "none", "--quiet", "--run-dir", tmp_path / "run",
-        "--data-dir", tmp_path, SOFTGRAD_OFFLINE="1",
-    )  # fmt: skip
+def test_train_auto_says_why_it_is_not_mnist(tmp_path, monkeypatch):
+    monkeypatch.setattr("softgrad.train.datasets.user_cache", lambda: tmp_path)
+    arguments = ("train", "--epochs", "1", "--hidden", "none", "--quiet", "--run-dir", tmp_path / "run")
+    refused = invoke(*arguments, "--data-dir", tmp_path)  # a folder that was named is not passed over
+    assert refused.exit_code == 1
+    assert f"MNIST is not in {tmp_path / 'mnist'}; put its files" in error_of(refused)
+    assert "pass --data-dir" not in refused.stderr
+    result = invoke(*arguments, SOFTGRAD_OFFLINE="1", SOFTGRAD_DATA=str(tmp_path))
     assert result.exit_code == 0
     note, _ = result.output.splitlines()
     assert note.startswith("MNIST is not in")
@@ -129,7 +132,12 @@ def test_a_setting_from_the_environment_that_the_optimizer_has_not_is_refused_to
         "train", *QUICK, "--run-dir", tmp_path / "run", "--optimizer", "adam", SOFTGRAD_TRAIN_MOMENTUM="0.9"
     )
     assert result.exit_code == 2
-    assert error_of(result).startswith("Error: --momentum is no setting of the optimizer adam")
+    assert error_of(result).startswith("Error: SOFTGRAD_TRAIN_MOMENTUM is no setting of the optimizer adam")
+    for value, words in (("0", "Error: SOFTGRAD_TRAIN_EPOCHS must be a whole number"),
+                         ("x", "Error: Invalid value for SOFTGRAD_TRAIN_EPOCHS: 'x' is not a valid int")):  # fmt: skip
+        result = invoke("train", "--dataset", "digits", "--run-dir", tmp_path / "run", SOFTGRAD_TRAIN_EPOCHS=value)
+        assert result.exit_code == 2
+        assert error_of(result).startswith(words)
 
 
 def test_the_seed_decides_the_weights(tmp_path):
@@ -148,6 +156,11 @@ def test_the_seed_decides_the_weights(tmp_path):
         (("--activation", "heaviside"), 2, "'--activation': must be one of identity, sigmoid"),
         (("--backend", "tpu"), 2, "'--backend': must be one of auto, cpu, gpu; got 'tpu'"),
         (("--model", "svm"), 2, "'--model': must be one of perceptron, adaline, logistic, softmax, mlp; got 'svm'"),
+        (("--model", "softmax", "--activation", "gelu"), 2, "--activation is no setting of the model softmax, but of"),
+        (("--hidden", "none", "--activation", "gelu"), 2, "--activation is no setting of the mlp without hidden"),
+        (("--run-dir", ""), 2, "'--run-dir': must be the name of a file or a folder; got ''"),
+        (("--data-dir", ""), 2, "'--data-dir': must be the name of a file or a folder; got ''"),
+        (("--resume", ""), 2, "'--resume': must be the name of a file or a folder; got ''"),
         (("--model", "adaline", "--hidden", "8"), 2, "--hidden must be none for the model adaline, which is linear"),
         (("--hidden", "0"), 2, "'--hidden': must be positive whole numbers, such as 256,128, or none; got '0'"),
         (("--hidden", "12,x"), 2, "'--hidden': must be positive whole numbers"),
@@ -196,9 +209,10 @@ def test_an_unwritable_run_directory_is_a_failure(tmp_path):
 
 
 def test_debug_shows_the_traceback(tmp_path):
-    result = invoke("--debug", "train", "--resume", tmp_path / "nowhere")
-    assert result.exit_code == 1
-    assert type(result.exception).__name__ == "CheckpointError"
+    for arguments in (("--debug", "train"), ("train", "--debug")):
+        result = invoke(*arguments, "--resume", tmp_path / "nowhere")
+        assert result.exit_code == 1
+        assert type(result.exception).__name__ == "CheckpointError"
 
 
 def test_labels_outside_the_classes_are_named(tmp_path, monkeypatch):
@@ -211,7 +225,7 @@ def test_labels_outside_the_classes_are_named(tmp_path, monkeypatch):
     bad = Dataset(**{**digits.__dict__, "train_labels": labels})
     monkeypatch.setattr(softgrad.train.run, "load_dataset", lambda name, data_dir: bad)
     result = invoke("train", *QUICK, "--run-dir", tmp_path / "run", "--quiet")
-    assert result.exit_code == 2
+    assert result.exit_code == 1  # no option is to blame
     assert "labels must lie in [0, 10); found 12 at row 0" in error_of(result)
 
 
@@ -368,7 +382,7 @@ def run_process(*command, cwd, **environment):
 
 
 def test_the_command_runs_as_a_process_and_as_a_script(tmp_path):
-    for command in ((sys.executable, "-m", "softgrad.cli"), (sys.executable, "cli.py")):
+    for command in ((sys.executable, "-m", "softgrad"), (sys.executable, "cli.py")):
         out = tmp_path / f"run-{len(command)}"
         done = run_process(*command, "train", *QUICK, "--backend", "cpu", "--quiet", "--run-dir", str(out), cwd=ROOT)
         assert done.returncode == 0, done.stderr

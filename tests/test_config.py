@@ -17,6 +17,12 @@ from softgrad.train.standardise import CHUNK, Standardisation
     ("setting", "value", "words"),
     [
         ("hidden", (0,), "hidden must be positive whole numbers"),
+        ("hidden", 0, "hidden must be positive whole numbers"),
+        ("hidden", True, "hidden must be positive whole numbers"),
+        ("hidden", {8, 4}, "hidden must be positive whole numbers"),
+        ("hidden", np.ones((2, 2), int), "hidden must be positive whole numbers"),
+        ("epochs", np.float64(2), "epochs must be a whole number, 1 or above; got 2.0"),
+        ("lr", np.float32("nan"), "lr must be a finite number above 0; got nan"),
         ("hidden", (2.5,), "hidden must be positive whole numbers"),
         ("hidden", (True,), "hidden must be positive whole numbers"),
         ("hidden", "256", "hidden must be positive whole numbers"),
@@ -60,6 +66,22 @@ def test_a_linear_model_has_no_hidden_layers(model):
     assert TrainConfig(model=model).hidden == TrainConfig(model=model, hidden=()).hidden == ()
     with pytest.raises(ValueError, match=rf"hidden must be none for the model {model}, which is linear; got \(16,\)"):
         TrainConfig(model=model, hidden=(16,))
+
+
+@pytest.mark.parametrize("settings", [{"model": model} for model in MODELS if model != "mlp"] + [{"hidden": ()}])
+def test_an_activation_without_hidden_layers_is_refused(settings):
+    with pytest.raises(ValueError, match="activation is no setting of the m.*, but of hidden layers; leave it out"):
+        TrainConfig(**settings, activation="gelu")
+    old = TrainConfig(**settings).to_json() | {"activation": "gelu"}  # as files once kept it, without use
+    assert TrainConfig.from_json(old) == TrainConfig(**settings)
+
+
+def test_numbers_of_numpy_and_a_single_size_are_settings():
+    plain = TrainConfig(hidden=(64,), lr=0.5, epochs=3, seed=7)
+    for hidden in (64, np.int32(64), [64], np.array([64]), (np.uint8(64),), np.array(64)):
+        config = TrainConfig(hidden=hidden, lr=np.float32(0.5), epochs=np.int64(3), seed=np.uint8(7))
+        assert config == plain
+        assert json.dumps(config.to_json()) == json.dumps(plain.to_json())
 
 
 def test_what_is_not_given_is_the_models_own():

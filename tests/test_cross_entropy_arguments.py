@@ -77,6 +77,13 @@ BAD_ARGUMENTS: list[tuple[Any, Any, dict[str, Any], type[Exception], str]] = [
     (np.zeros((2, 3)), [True, False], {}, TypeError, "targets must be an array of integers; got bool"),
     (np.zeros((2, 3)), [0, 1, 2], {}, ValueError,
      "targets must have shape (2,), one label for each row; got shape (3,)"),
+    (np.zeros((2, 3)), [[0, 1, 0], [1, 0, 0]], {}, ValueError,
+     "targets must have shape (2,), one label for each row; got shape (2, 3); of one-hot rows give their argmax(-1), "
+     "or floats as probabilities"),
+    (np.zeros((2, 3)), [0, -100], {}, ValueError,
+     "labels must lie in [0, 3); found -100 at row 1; the losses leave out such rows with ignore_index=-100"),
+    (np.zeros((2, 3)), [0, -100], {"ignore_index": -1}, ValueError,
+     "labels must lie in [0, 3); found -100 at row 1; the losses leave out such rows with ignore_index=-100"),
     (np.zeros((2, 3)), [[0], [1]], {}, ValueError,
      "targets must have shape (2,), one label for each row; got shape (2, 1)"),
     (np.zeros((2, 3)), 1, {}, ValueError, "targets must have shape (2,), one label for each row; got shape ()"),

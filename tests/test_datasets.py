@@ -292,7 +292,7 @@ def test_given_data_dir_is_the_only_place(world: World, monkeypatch: pytest.Monk
     message = str(caught.value)
     assert f"MNIST is not in {world.root / 'given' / 'mnist'}; put its files (train-images-idx3-ubyte.gz, " in message
     assert all(name in message for name in NAMES)
-    assert "--data-dir" in message
+    assert message.endswith(") there")
     assert not mirror.asked
 
 
@@ -571,9 +571,12 @@ def test_auto_falls_back_and_says_so(world: World, mirror: Mirror) -> None:
 
 
 def test_auto_with_a_data_dir_without_mnist(world: World) -> None:
-    dataset = load_dataset("auto", world.root / "given")
-    assert dataset.name == "digits"
-    assert dataset.note.startswith(f"MNIST is not in {world.root / 'given' / 'mnist'}; using the embedded digits set.")
+    """A folder that was named is not passed over in silence."""
+    with pytest.raises(DatasetError) as caught:
+        load_dataset("auto", world.root / "given")
+    message = str(caught.value)
+    assert message.startswith(f"MNIST is not in {world.root / 'given' / 'mnist'}; put its files (")
+    assert message.endswith(") there; or leave out --data-dir, or name another data set")
 
 
 @pytest.mark.parametrize("variable", [None, "1", "true"])
@@ -582,11 +585,12 @@ def test_offline(world: World, mirror: Mirror, monkeypatch: pytest.MonkeyPatch, 
     if variable is not None:
         monkeypatch.setenv("SOFTGRAD_OFFLINE", variable)
     allowed = variable is not None
-    with pytest.raises(DatasetError, match="and downloading is switched off; put its files"):
+    reason = ", and downloading is switched off by SOFTGRAD_OFFLINE" if allowed else ""
+    with pytest.raises(DatasetError, match=f"mnist{reason}; put its files"):
         load_dataset("mnist", download=allowed)
     dataset = load_dataset("auto", download=allowed)
     assert dataset.name == "digits"
-    assert "downloading is switched off; using the embedded digits set." in dataset.note
+    assert f"mnist{reason}; using the embedded digits set." in dataset.note
     assert not mirror.asked
 
 

@@ -125,7 +125,8 @@ def test_training_takes_the_same_path_as_on_the_cpu(settings: dict[str, Any]) ->
     pixels = np.random.default_rng(1).integers(0, 256, (40, 6), np.uint8)
     labels = (pixels[:, 0] // 86).astype(np.int64)
     data = Dataset("tiny", pixels[:24], labels[:24], pixels[24:], labels[24:], (2, 3), 255, 3, ("a", "b", "c"), "here")
-    config = TrainConfig(dataset="digits", activation="gelu", epochs=2, batch_size=10, lr=0.1, **settings)
+    activation = {"activation": "gelu"} if "hidden" in settings else {}
+    config = TrainConfig(dataset="digits", epochs=2, batch_size=10, lr=0.1, **activation, **settings)
     ours, theirs = (list(Trainer(config, data, backend).fit()) for backend in (GPU.backend, get_backend("cpu")))
     for mine, other in zip(ours, theirs, strict=True):
         assert mine.train_loss == pytest.approx(other.train_loss, rel=1e-5)

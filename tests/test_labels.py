@@ -117,6 +117,12 @@ def test_layout_of_logits_does_not_matter_to_accuracy(layout: int) -> None:
 BAD_ACCURACY: list[tuple[Any, Any, type[Exception], str]] = [
     (np.zeros((2, 3)), [0, 3], ValueError, "labels must lie in [0, 3); found 3 at row 1"),
     (np.zeros((2, 3)), [0.0, 1.0], TypeError, "labels must be an array of integers; got float64"),
+    (
+        np.zeros((2, 3)),
+        [[0, 1, 0], [1, 0, 0]],
+        ValueError,
+        "labels must have shape (2,), one label for each row; got shape (2, 3); of one-hot rows give their argmax(-1)",
+    ),
     (np.zeros((2, 3)), [0], ValueError, "labels must have shape (2,), one label for each row; got shape (1,)"),
     (np.zeros(3), [0], ValueError, "logits must have shape (N, C) with at least one class; got shape (3,)"),
     (np.zeros((2, 0)), [0, 0], ValueError, "logits must have shape (N, C) with at least one class; got shape (2, 0)"),

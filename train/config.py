@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
+
+import numpy as np
 
 from softgrad.ops import ACTIVATIONS
 from softgrad.train import schedules
@@ -17,6 +19,7 @@ SCHEDULES = tuple(schedules.SCHEDULES)
 BACKENDS = ("auto", "cpu", "gpu")
 DTYPES = ("float32", "float64")
 HIDDEN = (256, 128)
+ACTIVATION = "relu"
 # The gradient of a square grows with it: above 2 / (the largest eigenvalue of the inputs' mean x x^T) descent diverges.
 ADALINE_LR = 0.002
 TRAINABLE_ACTIVATIONS = tuple(name for name, row in ACTIVATIONS.items() if row.backward is not None)
@@ -55,10 +58,10 @@ class TrainConfig:
         "mlp", or a linear model: "perceptron", "adaline", "logistic" (each class told from all others) or "softmax".
         Those begin at zeros, so that the seed decides their shuffles alone.
     hidden
-        Sizes of the hidden layers of an "mlp", by default (256, 128); empty for softmax regression. The linear
-        models have none.
+        Sizes of the hidden layers of an "mlp", or the size of its only one; by default (256, 128), empty for softmax
+        regression. The linear models have none.
     activation
-        Of the hidden layers; one of `ops.ACTIVATIONS` that has a backward.
+        Of the hidden layers, and to be chosen only where there are some; one of `ops.ACTIVATIONS` that has a backward.
     optimizer
         One of `optimizers.METHODS`.
     lr
@@ -93,7 +96,7 @@ class TrainConfig:
     dataset: str = "auto"
     model: str = "mlp"
     hidden: tuple[int, ...] = None  # type: ignore[assignment]  # the model's, when the config is made
-    activation: str = "relu"
+    activation: str = ACTIVATION
     optimizer: str = "nesterov"
     lr: float | None = None
     momentum: float | None = None
@@ -111,17 +114,23 @@ class TrainConfig:
     backend: str = "auto"
 
     def __post_init__(self) -> None:
+        for field in fields(self):  # numbers of NumPy are taken, and kept as Python's, which JSON can hold
+            value = getattr(self, field.name)
+            if isinstance(value, np.integer | np.floating):
+                object.__setattr__(self, field.name, value.item())
         if not isinstance(self.dataset, str):
             raise ValueError(f"dataset must be a name; got {self.dataset!r}")
         check_choice("model", self.model, MODELS)
         hidden: Any = self.hidden
         if hidden is None:
             hidden = HIDDEN if self.model == "mlp" else ()
-        _check_hidden(hidden)
-        object.__setattr__(self, "hidden", tuple(hidden))
-        if hidden and self.model != "mlp":
+        object.__setattr__(self, "hidden", _hidden_sizes(hidden))
+        if self.hidden and self.model != "mlp":
             raise ValueError(f"hidden must be none for the model {self.model}, which is linear; got {self.hidden}")
         check_choice("activation", self.activation, TRAINABLE_ACTIVATIONS)
+        if self.activation != ACTIVATION and not self.hidden:
+            kind = "mlp without hidden layers" if self.model == "mlp" else f"model {self.model}"
+            raise ValueError(f"activation is no setting of the {kind}, but of hidden layers; leave it out")
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
         check_choice("schedule", self.schedule, SCHEDULES)
         check_choice("dtype", self.dtype, DTYPES)
@@ -189,8 +198,9 @@ class TrainConfig:
         if not isinstance(settings, dict) or set(settings) != names:
             wrong = sorted(names ^ set(settings)) if isinstance(settings, dict) else type(settings).__name__
             raise ValueError(f"config must hold exactly {', '.join(sorted(names))}; differs in {wrong}")
-        hidden = settings["hidden"]
-        return cls(**{**settings, "hidden": tuple(hidden) if isinstance(hidden, list) else hidden})
+        # Files of old keep an activation for models that have no use for it.
+        unused = {} if settings["hidden"] else {"activation": ACTIVATION}
+        return cls(**settings | unused)
 
 
 def defaults_of(setting: str) -> dict[str, Any]:
@@ -203,9 +213,15 @@ def defaults_of(setting: str) -> dict[str, Any]:
     }
 
 
-def _check_hidden(hidden: Iterable[Any]) -> None:
-    if isinstance(hidden, str | int) or not all(_is_whole(size, 1) for size in hidden):
-        raise ValueError(f"hidden must be positive whole numbers, such as 256,128; got {hidden!r}")
+def _hidden_sizes(given: Any) -> tuple[int, ...]:
+    """The sizes as Python's numbers; a single one is that of the only layer."""
+    sizes = given.tolist() if isinstance(given, np.ndarray) else given
+    sizes = [sizes] if isinstance(sizes, int) else sizes
+    if isinstance(sizes, list | tuple):
+        sizes = tuple(size.item() if isinstance(size, np.integer) else size for size in sizes)
+        if all(_is_whole(size, 1) for size in sizes):
+            return sizes
+    raise ValueError(f"hidden must be positive whole numbers, such as 256,128; got {given!r}")
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

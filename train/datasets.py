@@ -56,7 +56,8 @@ def load_dataset(name: str, data_dir: str | Path | None = None, *, download: boo
     Parameters
     ----------
     name
-        A name from `DATASETS`, or "auto": MNIST if it can be had, else `digits`, with the reason in `Dataset.note`.
+        A name from `DATASETS`, or "auto": MNIST if it can be had, else `digits`, with the reason in `Dataset.note`;
+        with a `data_dir` only MNIST.
         The set `digits` is part of the package and is looked for nowhere else.
     data_dir
         The only folder in which to look.
@@ -79,13 +80,21 @@ def load_dataset(name: str, data_dir: str | Path | None = None, *, download: boo
     try:
         folder, paths = _locate(spec, data_dir, download=download)
     except _NotAtHandError as error:
+        wanted = ", ".join(f"{file.name}.gz" for file in spec.files)
+        if data_dir is not None:  # where a person says the data are, nothing else will do
+            other = "; or leave out --data-dir, or name another data set" if name == "auto" else ""
+            raise DatasetError(f"{spec.title} {error}; put its files ({wanted}) there{other}") from error
         place = f"in $SOFTGRAD_DATA/{spec.name} or pass --data-dir"
         if name != "auto":
-            wanted = ", ".join(f"{file.name}.gz" for file in spec.files)
             raise DatasetError(f"{spec.title} {error}; put its files ({wanted}) {place}") from error
         note = f"{spec.title} {error}; using the embedded digits set. For {spec.title}, put its four files {place}."
         return replace(_load_embedded(DATASETS["digits"]), note=note)
     return _load(spec, paths, source=str(folder))
+
+
+def is_offline() -> bool:
+    """Does ``SOFTGRAD_OFFLINE`` keep from using the network?"""
+    return os.environ.get("SOFTGRAD_OFFLINE", "") not in ("", "0")
 
 
 def _locate(spec: DatasetSpec, data_dir: str | Path | None, *, download: bool) -> tuple[Path, list[Path]]:
@@ -95,7 +104,7 @@ def _locate(spec: DatasetSpec, data_dir: str | Path | None, *, download: bool) -
         roots = [Path(data_dir)]
     else:
         shared = os.environ.get("SOFTGRAD_DATA")
-        roots = [*([Path(shared)] if shared else []), *([cache / "datasets"] if cache else [])]
+        roots = [*([Path(os.path.expanduser(shared))] if shared else []), *([cache / "datasets"] if cache else [])]
 
     places = []
     for folder in (root / spec.name for root in roots):
@@ -110,8 +119,10 @@ def _locate(spec: DatasetSpec, data_dir: str | Path | None, *, download: bool) -
 
     if data_dir is not None:
         raise _NotAtHandError(absent)
-    if not download or os.environ.get("SOFTGRAD_OFFLINE", "") not in ("", "0"):
-        raise _NotAtHandError(f"{absent}, and downloading is switched off")
+    if is_offline():
+        raise _NotAtHandError(f"{absent}, and downloading is switched off by SOFTGRAD_OFFLINE")
+    if not download:
+        raise _NotAtHandError(absent)
     if cache is None:
         raise _NotAtHandError(f"{absent}, and this user has no home folder to download it to")
     # The cache was looked at last, so `missing` is what it lacks.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from typing import Any
 
@@ -28,6 +29,22 @@ class RunDirectoryError(SoftgradError):
 
 class DivergedError(SoftgradError):
     """The loss or the weights of a training run are no longer finite."""
+
+
+def remedy(error: OSError) -> str:
+    """What to do about an error of the system, by its number."""
+    return _REMEDIES.get(error.errno or 0, "choose another place")
+
+
+_REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space there or choose another place"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "choose a place where this user may read and write"),
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "a file of that name is in the way: choose another place"),
+    errno.EISDIR: "a folder of that name is in the way: choose another name",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "its links lead back to themselves: choose another place",
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "too many files are open: close some"),
+}
 
 
 def divergence(xp: Any, loss: float, *weights: Any) -> str | None:

@@ -6,17 +6,17 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
+from softgrad.terminal import shell_word
 from softgrad.train import strict_json
 from softgrad.train.loop import EpochRecord, Trainer
 from softgrad.train.metrics import read_metrics
 from softgrad.train.run import Run
+from softgrad.train.screen import Screen
 
 # Seconds between two redraws of the progress bar: a batch takes less than a millisecond.
 REDRAW = 0.1
@@ -52,6 +52,7 @@ class JsonReporter:
             event="start",
             run_dir=str(run.path),
             resumed=resumed,
+            finished=run.trainer.finished,
             data=dataset.source,
             note=dataset.note,
             config=run.trainer.config.to_json(),
@@ -77,14 +78,13 @@ class QuietReporter:
     """Only the result, in one line; an interruption with how to go on."""
 
     def __init__(self) -> None:
-        self._console = Console(highlight=False)
-
-    def _say(self, line: str) -> None:
-        # Soft: a line longer than the terminal stays one line, for those who copy or grep it.
-        self._console.print(line, soft_wrap=True)
+        self._screen = Screen()
 
     def start(self, run: Run, *, resumed: bool) -> None:
-        self._note(run)
+        if run.trainer.dataset.note:
+            self._screen.tell((run.trainer.dataset.note, "yellow"))
+        if resumed and run.trainer.finished:
+            self._screen.tell(f"Nothing is left to train: the run is finished, with all {_epochs(run)}.")
 
     def progress(self, run: Run) -> Any:
         return nullcontext(None)
@@ -96,56 +96,59 @@ class QuietReporter:
         if trainer.finished:
             best = _best(run)
             score = "" if best is None else f"best test accuracy {best:.2%}; "
-            self._say(f"{score}run directory {escape(str(run.path))}")
+            self._screen.say(f"{score}run directory {run.path}")
             return
         progress = trainer.progress
-        self._say(
+        self._screen.tell(
             f"Interrupted in epoch {progress.epoch + 1}, after batch {progress.batch} of {trainer.batches}. "
-            f"The state is kept in {escape(str(run.checkpoint))}."
+            f"The state is kept in {run.checkpoint}."
         )
-        self._say(f"Resume with: softgrad train --resume {escape(str(run.path))}")
-
-    def _note(self, run: Run) -> None:
-        if run.trainer.dataset.note:
-            self._say(f"[yellow]{escape(run.trainer.dataset.note)}")
+        self._screen.say(f"Resume with: softgrad train --resume {shell_word(run.path)}")
 
 
 class ScreenReporter(QuietReporter):
     """A progress bar with loss, accuracy, speed and time left; a line an epoch; the result."""
 
     def start(self, run: Run, *, resumed: bool) -> None:
-        self._note(run)
+        super().start(run, resumed=resumed)
         trainer, config = run.trainer, run.trainer.config
         dataset, model = trainer.dataset, trainer.model
         weights = sum(math.prod(view.shape) for _, view in model.named(model.params))
         layers = "-".join(map(str, model.sizes))
         kind = config.activation if config.model == "mlp" else config.model
-        self._say(
-            f"[bold]{dataset.name}[/]: {len(dataset.train_images):,} training and {len(dataset.test_images):,} test "
-            f"images of {dataset.image_shape[0]}x{dataset.image_shape[1]} ({escape(dataset.source)})"
+        self._screen.tell(
+            (dataset.name, "bold"),
+            f": {len(dataset.train_images):,} training and {len(dataset.test_images):,} test images of "
+            f"{dataset.image_shape[0]}x{dataset.image_shape[1]} ({dataset.source})",
         )
-        self._say(
-            f"[bold]{layers}[/] {kind}, {weights:,} parameters, {config.dtype} on the "
-            f"{model.backend.name}; {config.optimizer}, lr {run.trainer.lr:g} {config.schedule}, batches of "
-            f"{config.batch_size}"
+        self._screen.tell(
+            (layers, "bold"),
+            f" {kind}, {weights:,} parameters, {config.dtype} on the {model.backend.name}; {config.optimizer}, "
+            f"lr {run.trainer.lr:g} {config.schedule}, batches of {config.batch_size}",
         )
-        verb = "going on in" if resumed else "writing to"
-        self._say(f"{verb} [bold]{escape(str(run.path))}[/]")
+        self._screen.say("going on in " if resumed else "writing to ", (str(run.path), "bold"))
+        self._columns = _columns_in(self._screen.width, config.epochs)
         if not trainer.finished:
-            self._say("\n    epoch  train loss  accuracy    test loss  accuracy    seconds   samples/s")
+            left_out = [column.meaning for column in EPOCH_COLUMNS if column not in self._columns]
+            self._screen.say()
+            if left_out:
+                self._screen.tell(f"Too narrow for: {', '.join(left_out)}.")
+            self._screen.say("".join(column.heading.rjust(column.width(config.epochs)) for column in self._columns))
 
     @contextmanager
     def progress(self, run: Run) -> Iterator[OnBatch]:
         trainer = run.trainer
-        columns = (
+        fields = (
             TextColumn("epoch {task.fields[epoch]:>{task.fields[width]}}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]:.4f}  accuracy {task.fields[accuracy]:6.2%}"),
-            TextColumn("{task.fields[speed]:>9,.0f} samples/s"),
+            BarColumn(None),
             TimeRemainingColumn(),
+            TextColumn("accuracy {task.fields[accuracy]:6.2%}"),
+            TextColumn("loss {task.fields[loss]:.4f}"),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[speed]:>9,.0f} samples/s"),
         )
-        with Progress(*columns, console=self._console, transient=True) as bar:
+        columns = fields[: next((count for least, count in BAR_FIELDS if self._screen.width >= least), 1)]
+        with Progress(*columns, console=self._screen.rich, transient=True) as bar:
             task = bar.add_task(
                 "", total=trainer.config.epochs * trainer.batches, completed=trainer.step,
                 epoch=trainer.progress.epoch + 1, width=len(str(trainer.config.epochs)),
@@ -167,28 +170,65 @@ class ScreenReporter(QuietReporter):
             yield on_batch
 
     def epoch(self, record: EpochRecord, run: Run) -> None:
-        self._say(
-            f"{f'{record.epoch}/{run.trainer.config.epochs}':>9}"
-            f"{record.train_loss:12.4f}{record.train_accuracy:10.2%}"
-            f"{record.test_loss:13.4f}[bold]{record.test_accuracy:10.2%}[/]"
-            f"{record.seconds:11.2f}{record.samples_per_second:12,.0f}"
+        epochs = run.trainer.config.epochs
+        self._screen.say(
+            *((column.cell(record, epochs).rjust(column.width(epochs)), column.style) for column in self._columns)
         )
 
     def end(self, run: Run) -> None:
         records = read_metrics(run.path)
         if run.trainer.finished and records:
-            self._console.print(_summary(records))
+            self._screen.say()
+            self._screen.table("Summary", SUMMARY, _summary(records))
         super().end(run)
 
 
-def _summary(records: list[dict[str, Any]]) -> Table:
+# The least width of the screen for so many fields of the bar.
+BAR_FIELDS = ((100, 7), (80, 6), (60, 5), (45, 4), (30, 3))
+
+
+@dataclass(frozen=True)
+class EpochColumn:
+    """A column of the lines that tell of the epochs; those of a higher rank go first where it is narrow."""
+
+    heading: str
+    meaning: str
+    rank: int
+    cell: Callable[[EpochRecord, int], str]
+    style: str = ""
+
+    def width(self, epochs: int) -> int:
+        """Of the heading and two spaces, or of "12/200" and one."""
+        return max(len(self.heading) + 2, 2 * len(str(epochs)) + 2)
+
+
+EPOCH_COLUMNS = (
+    EpochColumn("epoch", "epoch", 0, lambda record, epochs: f"{record.epoch}/{epochs}"),
+    EpochColumn("train loss", "train loss", 3, lambda record, _: f"{record.train_loss:.4f}"),
+    EpochColumn("accuracy", "train accuracy", 4, lambda record, _: f"{record.train_accuracy:.2%}"),
+    EpochColumn("test loss", "test loss", 2, lambda record, _: f"{record.test_loss:.4f}"),
+    EpochColumn("accuracy", "test accuracy", 1, lambda record, _: f"{record.test_accuracy:.2%}", "bold"),
+    EpochColumn("seconds", "seconds", 5, lambda record, _: f"{record.seconds:.2f}"),
+    EpochColumn("samples/s", "samples/s", 6, lambda record, _: f"{record.samples_per_second:,.0f}"),
+)
+
+
+def _columns_in(width: int, epochs: int) -> list[EpochColumn]:
+    """Those that fit, in order."""
+    columns = list(EPOCH_COLUMNS)
+    while len(columns) > 1 and sum(column.width(epochs) for column in columns) > width:
+        columns.remove(max(columns, key=lambda column: column.rank))
+    return columns
+
+
+SUMMARY = ("", "epoch", "train loss", "train accuracy", "test loss", "test accuracy", "seconds")
+
+
+def _summary(records: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     """First, best and last epoch side by side."""
     best = max(records, key=lambda record: record["test_accuracy"])
-    table = Table(title="Summary")
-    for heading in ("", "epoch", "train loss", "train accuracy", "test loss", "test accuracy", "seconds"):
-        table.add_column(heading, justify="right")
-    for label, record in (("first", records[0]), ("best", best), ("last", records[-1])):
-        table.add_row(
+    return [
+        (
             label,
             str(record["epoch"]),
             f"{record['train_loss']:.4f}",
@@ -197,7 +237,13 @@ def _summary(records: list[dict[str, Any]]) -> Table:
             f"{record['test_accuracy']:.2%}",
             f"{record['seconds']:.2f}",
         )
-    return table
+        for label, record in (("first", records[0]), ("best", best), ("last", records[-1]))
+    ]
+
+
+def _epochs(run: Run) -> str:
+    count = run.trainer.config.epochs
+    return f"{count} epoch" + "s" * (count > 1)
 
 
 def _best(run: Run) -> float | None:
@@ -207,4 +253,5 @@ def _best(run: Run) -> float | None:
 
 def print_json(**fields: Any) -> None:
     """Print one JSON object on a line; what is not finite is null."""
-    print(strict_json.dumps(fields), flush=True)  # noqa: T201  (the output asked for)
+    text = strict_json.dumps(fields).replace("\x7f", "\\u007f")  # the one control character that JSON leaves as it is
+    print(text, flush=True)  # noqa: T201  (the output asked for)

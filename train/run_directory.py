@@ -18,7 +18,7 @@ from softgrad.train import metrics, strict_json
 from softgrad.train.atomic import atomic_write, remove_leftovers
 from softgrad.train.checkpoint import Checkpoint, load_checkpoint
 from softgrad.train.config import TrainConfig
-from softgrad.train.errors import CheckpointError, RunDirectoryError
+from softgrad.train.errors import CheckpointError, RunDirectoryError, remedy
 from softgrad.train.lock import FolderLock
 
 # What config.json tells besides the settings: the version that began the run, and where its data lay.
@@ -166,5 +166,5 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RunDirectoryError(
-            f"run directory {path} cannot be written ({error.strerror}); free some space there or choose another"
+            f"run directory {path} cannot be written ({error.strerror}); {remedy(error)}"
         ) from error

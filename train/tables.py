@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.cells import cell_len
 
+from softgrad.terminal import safe
 from softgrad.train.datasets import Dataset
 from softgrad.train.evaluation import Evaluation
 from softgrad.train.report import print_json
+from softgrad.train.screen import Screen, Words
 
 if TYPE_CHECKING:
     from softgrad.environment import Environment
@@ -36,49 +36,52 @@ def print_evaluation(evaluation: Evaluation, dataset: Dataset, split: str, *, as
             confusion=evaluation.confusion.tolist(),
         )
         return
-    console = Console(highlight=False)
-    console.print(
-        f"[bold]{dataset.name}[/] {split}: accuracy [bold]{evaluation.accuracy:.2%}[/], loss {evaluation.loss:.4f}"
-    )
+    screen = Screen()
+    screen.tell(
+        (dataset.name, "bold"), f" {split}: accuracy ", (f"{evaluation.accuracy:.2%}", "bold"),
+        f", loss {evaluation.loss:.4f}",
+    )  # fmt: skip
     if evaluation.unclassified:
-        console.print(f"[yellow]{evaluation.unclassified} images have no class: their scores are not numbers[/]")
-    table = Table(title="Classes")
-    table.add_column("class")
-    for heading in ("precision", "recall", "f1", "images"):
-        table.add_column(heading, justify="right")
-    for name, score in zip(dataset.class_names, scores, strict=True):
-        table.add_row(name, f"{score.precision:.2%}", f"{score.recall:.2%}", f"{score.f1:.2%}", str(score.support))
-    console.print(table)
-
-    table = Table(title="Confusion: a row for each true class, a column for each predicted")
-    table.add_column("")
-    for name in dataset.class_names:
-        table.add_column(name, justify="right")
-    for i, (name, row) in enumerate(zip(dataset.class_names, evaluation.confusion.tolist(), strict=True)):
-        table.add_row(name, *(_confusion_cell(count, right=i == j) for j, count in enumerate(row)))
-    console.print(table)
+        screen.tell((f"{evaluation.unclassified} images have no class: their scores are not numbers", "yellow"))
+    screen.say()
+    rows = [
+        (name, f"{score.precision:.2%}", f"{score.recall:.2%}", f"{score.f1:.2%}", str(score.support))
+        for name, score in zip(dataset.class_names, scores, strict=True)
+    ]
+    screen.table("Classes", ("class", "precision", "recall", "f1", "images"), rows)
+    confusion: list[tuple[Words, ...]] = [
+        (name, *(_confusion_cell(count, right=i == j) for j, count in enumerate(row)))
+        for i, (name, row) in enumerate(zip(dataset.class_names, evaluation.confusion.tolist(), strict=True))
+    ]
+    title = "Confusion: a row for each true class, a column for each predicted"
+    screen.table(title, ("", *dataset.class_names), confusion)
 
 
-def _confusion_cell(count: int, *, right: bool) -> str:
+def _confusion_cell(count: int, *, right: bool) -> tuple[str, str]:
     if count == 0:
-        return "[dim].[/]"
-    return f"[bold green]{count}[/]" if right else f"[red]{count}[/]"
+        return ".", "dim"
+    return str(count), "bold green" if right else "red"
 
 
 def print_predictions(
     paths: Sequence[Path], probabilities: np.ndarray, class_names: Sequence[str], top: int, *, as_json: bool
 ) -> None:
     """Print the likeliest classes of each image with their probabilities; none if those are not numbers."""
-    console = Console(highlight=False)
+    screen = Screen()
     for path, row in zip(paths, probabilities, strict=True):
         # Likeliest first; of equals the first class.
         best = [] if np.isnan(row).any() else np.argsort(-row, kind="stable")[:top].tolist()
         if as_json:
             classes = [{"class": class_names[j], "probability": float(row[j])} for j in best]
             print_json(image=str(path), classes=classes)
-        else:
-            shown = "   ".join(f"{class_names[j]} {row[j]:.2%}" for j in best) or "no class: its scores are not numbers"
-            console.print(f"{path}: {shown}", markup=False, soft_wrap=True)
+            continue
+        shown = [f"{class_names[j]} {row[j]:.2%}" for j in best] or ["no class: its scores are not numbers"]
+        line = f"{path}: {'   '.join(shown)}"
+        if cell_len(safe(line)) <= screen.width:
+            screen.say(line)
+        else:  # a line for each, so that none is broken
+            for text in (f"{path}:", *(f"  {text}" for text in shown)):
+                screen.say(text)
 
 
 def print_environment(environment: Environment, data: dict[str, str], *, as_json: bool) -> None:
@@ -86,7 +89,7 @@ def print_environment(environment: Environment, data: dict[str, str], *, as_json
     if as_json:
         print_json(**environment.to_json(), data=data)
         return
-    console = Console(highlight=False)
+    screen = Screen()
     e = environment
     rows = {
         "softgrad": e.softgrad,
@@ -100,8 +103,6 @@ def print_environment(environment: Environment, data: dict[str, str], *, as_json
         "compiled kernels": e.kernel_cache,
         **{f"data: {name}": where for name, where in data.items()},
     }
-    width = max(map(len, rows))
-    for name, value in rows.items():
-        console.print(f"[bold]{name:<{width}}[/]  {escape(value)}", soft_wrap=True)
+    screen.facts(rows)
     for warning in e.warnings:
-        console.print(f"[yellow]warning[/]: {escape(warning)}", soft_wrap=True)
+        screen.tell(("warning", "yellow"), f": {warning}", indent=2)
