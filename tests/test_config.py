@@ -70,7 +70,7 @@ def test_a_linear_model_has_no_hidden_layers(model):
 
 @pytest.mark.parametrize("settings", [{"model": model} for model in MODELS if model != "mlp"] + [{"hidden": ()}])
 def test_an_activation_without_hidden_layers_is_refused(settings):
-    with pytest.raises(ValueError, match="activation is no setting of the m.*, but of hidden layers; leave it out"):
+    with pytest.raises(ValueError, match=r"activation is no setting of the m.*, but of hidden layers; leave it out"):
         TrainConfig(**settings, activation="gelu")
     old = TrainConfig(**settings).to_json() | {"activation": "gelu"}  # as files once kept it, without use
     assert TrainConfig.from_json(old) == TrainConfig(**settings)
