@@ -18,6 +18,7 @@ from softgrad.train.standardise import CHUNK, Standardisation
     [
         ("hidden", (0,), "hidden must be positive whole numbers"),
         ("hidden", 0, "hidden must be positive whole numbers"),
+        ("hidden", 10**30, "hidden must be sizes below 2,147,483,648; got 1000000"),
         ("hidden", True, "hidden must be positive whole numbers"),
         ("hidden", {8, 4}, "hidden must be positive whole numbers"),
         ("hidden", np.ones((2, 2), int), "hidden must be positive whole numbers"),

@@ -211,3 +211,12 @@ def test_doctor_says_that_downloading_is_switched_off_only_where_it_is(monkeypat
         assert ("switched off by SOFTGRAD_OFFLINE" in data) == switched_off
         assert ("`softgrad train --dataset mnist` downloads it" in data) == downloads
     assert "downloads" not in invoke("doctor", "--json", "--data-dir", tmp_path).output
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="a folder in which nothing can be made")
+def test_a_folder_that_cannot_be_made_is_not_for_want_of_space():
+    result = invoke("train", "--dataset", "digits", "--hidden", "8", "--run-dir", "/proc/x")
+    assert result.exit_code == 1
+    assert "run directory /proc/x cannot be written (" in result.stderr
+    assert "space" not in result.stderr
+    assert result.stderr.endswith("; choose another place\n")

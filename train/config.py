@@ -20,6 +20,7 @@ BACKENDS = ("auto", "cpu", "gpu")
 DTYPES = ("float32", "float64")
 HIDDEN = (256, 128)
 ACTIVATION = "relu"
+MOST_UNITS = 2**31  # more are no size of an array of weights
 # The gradient of a square grows with it: above 2 / (the largest eigenvalue of the inputs' mean x x^T) descent diverges.
 ADALINE_LR = 0.002
 TRAINABLE_ACTIVATIONS = tuple(name for name, row in ACTIVATIONS.items() if row.backward is not None)
@@ -220,6 +221,8 @@ def _hidden_sizes(given: Any) -> tuple[int, ...]:
     if isinstance(sizes, list | tuple):
         sizes = tuple(size.item() if isinstance(size, np.integer) else size for size in sizes)
         if all(_is_whole(size, 1) for size in sizes):
+            if max(sizes, default=0) >= MOST_UNITS:
+                raise ValueError(f"hidden must be sizes below {MOST_UNITS:,}; got {max(sizes)}")
             return sizes
     raise ValueError(f"hidden must be positive whole numbers, such as 256,128; got {given!r}")
 

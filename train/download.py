@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from softgrad.train.atomic import atomic_write
-from softgrad.train.errors import DatasetError
+from softgrad.train.errors import DatasetError, remedy
+from softgrad.train.screen import Screen
 
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 10.0
@@ -171,7 +171,7 @@ def _receive(url: str, buffer: _BoundedBuffer) -> None:
 @contextlib.contextmanager
 def _bar(url: str) -> Iterator[Callable[[int], None]]:
     """A bar on the error stream, moved on by telling it the bytes received; nothing where that is no terminal."""
-    console = Console(stderr=True)
+    console = Screen(stderr=True).rich
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(url.rpartition("/")[2], total=None)
@@ -183,7 +183,7 @@ def _store(path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, data)
     except OSError as error:
-        raise DatasetError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise DatasetError(f"{path}: cannot be written: {error.strerror or error}; {remedy(error)}") from error
 
 
 def _downloader() -> Any:

@@ -166,5 +166,5 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RunDirectoryError(
-            f"run directory {path} cannot be written ({error.strerror}); {remedy(error)}"
+            f"run directory {path} cannot be written ({error.strerror or error}); {remedy(error)}"
         ) from error
