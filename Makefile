@@ -68,7 +68,7 @@ lint: $(INSTALLED)  ## Check style and formatting.
 types: $(INSTALLED)  ## Check types. The link gives mypy a folder with the package's name, which the root has not.
 	@mkdir -p build/typing && ln -sfn ../.. build/typing/softgrad
 	MYPYPATH=build/typing $(BIN)/mypy -p softgrad.bench -p softgrad.kernels -p softgrad.ops -p softgrad.train \
-		-m softgrad -m softgrad.cli -m softgrad.environment
+		-m softgrad -m softgrad.cli -m softgrad.environment -m softgrad.failures -m softgrad.terminal
 
 stubs: $(INSTALLED)  ## Write ops/__init__.pyi, the public functions' types, from their signatures.
 	$(BIN)/python tools/make_stubs.py

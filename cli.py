@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from softgrad.train import Run
 
 # The signals that end a training after the batch under way, with its state kept; Windows has no SIGHUP.
-STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 @click.group(
@@ -142,18 +142,20 @@ def _refuse_settings(context: click.Context, names: tuple[str, ...]) -> None:
 
 @contextmanager
 def _stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """Within, the first Ctrl-C, SIGTERM or SIGHUP asks to stop after the batch under way; the second stops at once."""
+    """Within, the first Ctrl-C, SIGTERM or SIGHUP asks to stop after the batch under way; the second stops at once.
+
+    Signals that are ignored stay so, as SIGHUP under nohup. Only the main thread can be told of any.
+    """
     received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():  # who alone can be sent signals
-        yield lambda: False
-        return
 
     def handle(number: int, frame: Any) -> None:
         if received:
             raise KeyboardInterrupt
         received.append(number)
 
-    before = {number: signal.signal(number, handle) for number in STOPPING}
+    numbers = STOPPING if threading.current_thread() is threading.main_thread() else ()
+    handled = [number for number in numbers if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    before = {number: signal.signal(number, handle) for number in handled}
     try:
         yield lambda: bool(received)
     finally:

@@ -118,7 +118,7 @@ def _place() -> tuple[Path | None, str]:
 
 
 def _root() -> Path | None:
-    """The cache's own folder: in ``$NUMBA_CACHE_DIR`` if it is set, as Numba's users expect, else the user's cache."""
+    """The cache's own folder: in ``$NUMBA_CACHE_DIR`` if that is set, as Numba's users expect, or the user's cache."""
     if config.CACHE_DIR:
         return Path(config.CACHE_DIR) / "softgrad"
     folder = user_cache()

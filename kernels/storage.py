@@ -30,7 +30,7 @@ ROOT_UID = 0
 
 
 def user_cache() -> Path | None:
-    """The user's cache folder for softgrad; None without a home: no $HOME, and no entry in the password file."""
+    """The user's cache folder for softgrad; None where there is no home: no ``$HOME``, and no password entry."""
     try:
         folder = platformdirs.user_cache_path("softgrad")
     except RuntimeError:
@@ -97,9 +97,9 @@ def remove_abandoned(folder: Path, names: re.Pattern[str]) -> None:
 
 
 def remove_oldest(current: Path, folders: re.Pattern[str], files: re.Pattern[str], kept: int) -> None:
-    """Of the folders beside `current` of such names, with nothing in them but files of such names, keep the last used.
+    """Keep the last used of the folders beside `current` that have such names; `kept` counts `current`, which stays.
 
-    `kept` counts `current`, which always stays.
+    A folder that holds anything but files of such names is left alone.
     """
     with contextlib.suppress(OSError), os.scandir(current.parent) as entries:
         others = [

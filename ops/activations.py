@@ -146,7 +146,7 @@ out : ndarray, optional
 {parameters}
 Returns
 -------
-ndarray
+ndarray or floating
     Of x's shape, living where x lives; of a number a number.
 
 Raises

@@ -83,8 +83,8 @@ def _remembered(shape: tuple[int, ...], axis: int, columns: bool) -> Rows:
 def _normalised(axis: Axis, shape: tuple[int, ...]) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(len(shape)))
-    if not shape and axis in (0, -1):  # of a number, as NumPy's reductions have it
-        return ()
+    if not shape and isinstance(axis, int | np.integer) and axis in (0, -1):
+        return ()  # of a number, as NumPy's reductions have it
     try:
         return tuple(np.lib.array_utils.normalize_axis_tuple(axis, len(shape)))
     except (ValueError, TypeError, OverflowError) as error:

@@ -28,6 +28,10 @@ collect_ignore = ["simulator"]
 if find_spec("numba_cuda") is None:  # there is none for macOS
     collect_ignore += ["test_cuda_compile.py", "test_cuda_launch.py"]
 
+# What pytest-xdist tells its workers of the terminal is not so of the pipe that they write to.
+for size in ("COLUMNS", "LINES"):
+    os.environ.pop(size, None)
+
 # No deadline: a first example may compile a kernel. On a build server the same examples each time.
 hypothesis.settings.register_profile("softgrad", deadline=None, max_examples=60, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("softgrad")

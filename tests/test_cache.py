@@ -9,14 +9,18 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from numba.core.compiler import CompileResult
+from numba.core.registry import cpu_target
 
 import softgrad
+from softgrad.kernels import cache, storage
 
 PACKAGE = Path(softgrad.__file__).resolve().parent
 
@@ -91,6 +95,11 @@ class Site:
     def folders(self) -> list[Path]:
         return sorted((self.cache / "softgrad").iterdir())
 
+    def current(self) -> Path:
+        """The folder of the present sources, after the first run."""
+        (folder,) = {path.parent for path in self.entries()}
+        return folder
+
     def edit(self, file: str, old: str, new: str) -> None:
         path = self.package / "kernels" / file
         source = path.read_text()
@@ -101,6 +110,23 @@ class Site:
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
+
+
+WARM = ("relu", "identity")
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    site = Site(tmp_path_factory.mktemp("filled"))
+    site.run(*WARM)
+    return site
+
+
+@pytest.fixture
+def warm(filled: Site, site: Site) -> Site:
+    """A site whose cache holds the kernels of `WARM`."""
+    shutil.copytree(filled.cache, site.cache)
+    return site
 
 
 def expected(*kernels: str) -> dict[str, object]:
@@ -194,152 +220,230 @@ def test_kernels_of_two_processes_keep_apart_in_a_third(site: Site) -> None:
 
 
 def test_only_a_few_folders_of_older_sources_are_kept(site: Site) -> None:
-    ages = {f"{age:024x}": age for age in range(1, 10)}
-    for name, age in ages.items():
-        old = site.cache / "softgrad" / name
+    for age in range(1, 10):
+        old = site.cache / "softgrad" / f"{age:024x}"
         old.mkdir(parents=True, mode=0o700)
         (old / f"{age:040x}.kernel").write_bytes(b"")
+        (old / f"{age:040x}.kernel.abc_1234.tmp").write_bytes(b"")
         os.utime(old, (1_600_000_000 - age, 1_600_000_000 - age))
-    site.run("relu")
-    kept = {folder.name for folder in site.folders()}
-    assert len(kept) == 6
-    assert {name for name, age in ages.items() if age <= 5} < kept, "the oldest go first"
-
-
-def test_folders_of_others_stay(site: Site) -> None:
-    """The cache folder may be anybody's: a clone of softgrad, say, with its `kernels`."""
-    theirs = [site.cache / "kernels" / f"a{i}" / "work.py" for i in range(9)]
-    theirs += [site.cache / "softgrad" / f"a{i}" / f"{i:040x}.kernel" for i in range(9)]  # not of the cache's names
-    theirs += [site.cache / "softgrad" / f"{i:024x}" / "thesis.txt" for i in range(9)]  # but not of its contents
-    theirs += [site.cache / "softgrad" / "notes.kernel", site.cache / "elsewhere" / f"{1:040x}.kernel"]
-    for file in theirs:
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file.write_text("mine")
-        os.utime(file.parent, (1_000_000_000, 1_000_000_000))
-    link = site.cache / "softgrad" / f"{99:024x}"
-    link.symlink_to(site.cache / "elsewhere")
     (site.cache / "softgrad").chmod(0o700)
-    assert site.run("relu") == expected("relu")
-    assert all(file.read_text() == "mine" for file in theirs)
-    assert link.is_symlink()
-
-
-def test_what_cannot_be_loaded_is_compiled_anew(site: Site) -> None:
-    """A right digest over what is no compiled kernel: of another version of a library, or a joke."""
-    kernels = ("relu", "identity", "heaviside")
-    site.run(*kernels)
-    raising = b"c__builtin__\nexec\n(V1/0\ntR."
-    for path, payload in zip(site.entries(), (b"", pickle.dumps((1, 2)), raising), strict=True):
-        path.write_bytes(hashlib.sha256(path.name.encode() + payload).digest() + payload)
-    before = site.entries()
-    assert site.run(*kernels) == expected(*kernels)
-    assert not before.items() & site.entries().items(), "each should have been replaced"
-
-
-def test_an_entry_under_another_s_name_is_a_miss(site: Site) -> None:
-    site.run("identity", "heaviside")
-    first, second = site.entries()
-    content = first.read_bytes()
-    first.write_bytes(second.read_bytes())
-    second.write_bytes(content)
-    assert site.run("identity", "heaviside") == expected("identity", "heaviside")
-
-
-def test_what_others_can_write_is_not_run(site: Site) -> None:
-    site.run("relu", "identity")
-    writable, _ = site.entries()
-    writable.chmod(0o666)
-    before = site.entries()
-    assert site.run("relu", "identity") == expected("relu", "identity")
-    assert len(before.items() - site.entries().items()) == 1, "that alone should have been written anew"
-
-    (folder,) = site.folders()
-    for open_to_others in (folder, folder.parent):
-        open_to_others.chmod(0o777)
-        before = site.entries()
-        assert site.run("relu") == expected("relu")
-        assert site.run("heaviside") == expected("heaviside")  # nor is anything put there
-        assert site.entries() == before
-        open_to_others.chmod(0o700)
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="gives files to another user")
-def test_what_belongs_to_another_user_is_not_run(site: Site) -> None:
     site.run("relu")
-    ((entry, _),) = site.entries().items()
-    os.chown(entry, 12345, 12345)
-    before = site.entries()
-    assert site.run("relu") == expected("relu")
-    assert site.entries() != before
-    (folder,) = site.folders()
-    os.chown(folder, 12345, 12345)
-    before = site.entries()
-    assert site.run("relu", "identity") == expected("relu", "identity")
-    assert site.entries() == before
+    kept = [folder.name for folder in site.folders()]
+    assert len(kept) == 6
+    assert {f"{age:024x}" for age in range(1, 6)} < set(kept), "the oldest go first"
 
 
-def test_pipes_and_links_in_the_place_of_entries_are_misses(site: Site, tmp_path: Path) -> None:
-    site.run("relu", "identity")
-    pipe, link = site.entries()
-    content = link.read_bytes()
-    for path in (pipe, link):
-        path.unlink()
-    os.mkfifo(pipe)
-    (tmp_path / "elsewhere").write_bytes(content)
-    link.symlink_to(tmp_path / "elsewhere")
-    assert site.run("relu", "identity") == expected("relu", "identity")  # and does not wait for a writer
-    assert (tmp_path / "elsewhere").read_bytes() == content
+# ---- what belongs to others is neither removed nor run
 
 
-# Another user, as whom a process cannot go on here, where the interpreter may lie in a home folder: no entry in the
-# password file, no $HOME, and what belongs to root is another's.
+def tree(folder: Path) -> set[Path]:
+    return set(folder.rglob("*"))
+
+
+def test_nothing_is_removed_but_what_the_cache_wrote(warm: Site, tmp_path: Path) -> None:
+    # Folders of others, with names that the cache might take for its own; and in the cache's own folder some that have
+    # its names and are links, or hold something else.
+    for age in range(9):
+        (warm.cache / "kernels" / f"a{age}").mkdir(parents=True)
+        (warm.cache / f"{age:024x}").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / f"{1:040x}.kernel").write_bytes(b"")
+    own = warm.cache / "softgrad"
+    for age in range(9):
+        old = own / f"{age:024x}"
+        if age < 3:
+            old.symlink_to(tmp_path / "elsewhere")
+            continue
+        old.mkdir()
+        (old / f"{age:040x}.kernel").write_bytes(b"")
+        if age < 6:
+            (old / "notes.txt").write_text("mine")
+        elif age < 8:
+            (old / f"{age + 1:040x}.kernel").symlink_to(tmp_path / "elsewhere")
+        else:
+            (old / f"{age + 1:040x}.kernel").mkdir()
+        os.utime(old, (1_600_000_000, 1_600_000_000))
+    (own / "mine").mkdir()
+    before = tree(tmp_path)
+    warm.run("relu")
+    assert before <= tree(tmp_path)
+
+
+def test_what_killed_writers_left_is_removed(warm: Site) -> None:
+    folder = warm.current()
+    names = [f"{1:040x}.kernel.abc_1234.tmp", f"{2:040x}.kernel.abc_1234.tmp", "other.tmp", f"{3:040x}.kernel.txt"]
+    for name in names:
+        (folder / name).write_bytes(b"half")
+        if name != names[1]:  # that one is being written now
+            os.utime(folder / name, (1_600_000_000, 1_600_000_000))
+    warm.run("relu")
+    assert [name for name in names if (folder / name).exists()] == names[1:]
+
+
+def sealed(name: str, payload: bytes) -> bytes:
+    """What the cache takes for an entry of that name."""
+    return hashlib.sha256(name.encode() + payload).digest() + payload
+
+
+class Bomb:
+    """Its pickle makes a file when it is loaded."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (str(self.file),)
+
+
+needs_user_ids = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs user ids")
+
+
+@needs_user_ids
+@pytest.mark.parametrize("opened", ["root", "folder", "files"])
+def test_what_others_can_write_is_not_run(warm: Site, tmp_path: Path, opened: str) -> None:
+    bombs = [tmp_path / f"ran{i}" for i in range(2)]
+    entries = list(warm.entries())
+    for entry, bomb in zip(entries, bombs, strict=True):
+        entry.write_bytes(sealed(entry.name, pickle.dumps(Bomb(bomb))))
+    if opened == "files":
+        entries[0].chmod(0o606)
+        entries[1].rename(tmp_path / "target")
+        entries[1].symlink_to(tmp_path / "target")
+    else:
+        folder = warm.current() if opened == "folder" else warm.current().parent
+        folder.chmod(0o720)
+    assert warm.run(*WARM) == expected(*WARM)
+    assert not any(bomb.exists() for bomb in bombs)
+    if opened == "files":  # replaced by some to trust
+        assert [(entry.is_symlink(), entry.stat().st_mode & 0o777) for entry in entries] == [(False, 0o600)] * 2
+    else:  # closed again, the same bombs go off, which are no kernels and so misses
+        folder.chmod(0o700)
+        assert warm.run(*WARM) == expected(*WARM)
+        assert all(bomb.exists() for bomb in bombs)
+
+
+@needs_user_ids
+def test_files_of_other_users_are_not_believed_but_roots_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, me = tmp_path / "a" / "b", os.geteuid()
+    storage.own_folder(folder)
+    assert [path.stat().st_mode & 0o777 for path in (folder, folder.parent)] == [0o700, 0o700]
+    storage.write_own(folder / "file", b"code")
+    assert storage.read_own(folder / "file") == b"code"
+
+    monkeypatch.setattr(os, "geteuid", lambda: me + 1)
+    monkeypatch.setattr(storage, "ROOT_UID", me)
+    storage.own_folder(folder)
+    assert storage.read_own(folder / "file") == b"code"
+
+    monkeypatch.setattr(storage, "ROOT_UID", me + 2)
+    for use in (lambda: storage.own_folder(folder), lambda: storage.read_own(folder / "file")):
+        with pytest.raises(PermissionError, match=f"belongs to another user, {me}"):
+            use()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+def test_fifos_and_folders_in_place_of_entries_do_not_hang(warm: Site) -> None:
+    fifo, folder = warm.entries()
+    for entry in (fifo, folder):
+        entry.unlink()
+    os.mkfifo(fifo, 0o600)
+    folder.mkdir()
+    assert warm.run(*WARM) == expected(*WARM)
+    assert fifo.is_file()
+    shutil.rmtree(warm.cache / "softgrad")
+    os.mkfifo(warm.cache / "softgrad", 0o600)
+    assert warm.run("relu") == expected("relu")
+
+
+def test_whatever_fails_to_load_is_a_miss(warm: Site) -> None:
+    entry, _ = warm.entries()
+    content = entry.read_bytes()
+    payload = content[32:]
+    assert content == sealed(entry.name, payload)
+    unloadable = [
+        b"",
+        b"garbage",
+        payload[: len(payload) // 2],
+        pickle.dumps(None),
+        pickle.dumps((1, 2, 3)),
+        b"cno_such_module\nthing\n.",
+        b"csoftgrad.kernels\nno_such_name\n.",
+        pickle.dumps(tuple("no machine code" for _ in pickle.loads(payload))),
+    ]
+    for bad in unloadable:
+        entry.write_bytes(sealed(entry.name, bad))
+        assert (
+            cache.load_entry(entry, lambda bad: CompileResult._rebuild(cpu_target.target_context, *pickle.loads(bad)))
+            is None
+        )
+    assert warm.run(*WARM) == expected(*WARM)  # the last of them
+    assert len(entry.read_bytes()) > 10_000, "compiled anew and overwritten"
+
+    entry.rename(entry.with_name(f"{0:040x}.kernel"))
+    assert cache.load_entry(entry.with_name(f"{0:040x}.kernel"), len) is None, "its name is part of what it says"
+
+
+@needs_user_ids
+def test_a_filled_cache_that_cannot_be_written_is_read(warm: Site) -> None:
+    entries = warm.entries()
+    for path in (*entries, warm.current(), warm.current().parent):
+        path.chmod(0o500)
+    try:
+        assert warm.run(*WARM) == expected(*WARM)
+        assert entries == warm.entries()
+    finally:
+        for path in (warm.current().parent, warm.current()):
+            path.chmod(0o700)
+
+
 NOBODY = """
-import os, pwd
-
-def getpwuid(uid):
-    raise KeyError(f"getpwuid(): uid not found: {uid}")
-
-pwd.getpwuid = getpwuid
-os.geteuid = lambda: 12345
+import os
+os.setresuid(12345, 0, 0)  # looked up by the real id; the other one keeps Python's files readable
+from softgrad import ops
+from softgrad.kernels.cache import describe_cache
+from softgrad.train.datasets import load_dataset
+print(describe_cache())
+print(load_dataset("auto").note)
 """
 
 
-@pytest.mark.parametrize("filled", [False, True], ids=["nothing to write to", "a cache that root filled"])
-def test_a_user_without_a_home(site: Site, filled: bool) -> None:
-    """As in many a container, whose image may have a cache that root has filled."""
-    environment = {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
-    expected_place = "not kept: this user has no home folder"
-    if filled:
-        site.run("relu")
-        environment["NUMBA_CACHE_DIR"] = str(site.cache)
-        expected_place = str(site.folders()[0])
-        if os.geteuid() != 0:
-            expected_place = (
-                f"not kept: {site.folders()[0].parent} cannot be used (belongs to another user, {os.getuid()})"
-            )
-    before = site.entries()
-    says = "from softgrad.kernels.cache import describe_cache; print(describe_cache(), file=sys.stderr)"
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", NOBODY + SCRIPT + says, str(site.root), "relu"],
-        env=environment, cwd=site.root, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == expected("relu")
-    assert done.stderr.strip() == expected_place
-    assert site.entries() == before
+@needs_user_ids
+def test_a_user_without_a_home_can_import_and_load(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to become a user whom no password file knows")
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "PYTHONPATH")}
+    command = [sys.executable, "-W", "error", "-c", NOBODY]
+    process = subprocess.run(command, env=kept, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    where, note = process.stdout.splitlines()
+    assert where == "not kept: this user has no home folder"
+    assert note.startswith(
+        "MNIST is nowhere to be looked for, and this user has no home folder to download it to; using"
+    )
+    assert tree(tmp_path) == set(), "no folder named ~"
 
 
-def test_what_a_killed_writer_left_is_removed(site: Site) -> None:
-    site.run("relu")
-    (folder,) = site.folders()
-    left = folder / f"{1:040x}.kernel.abcd1234.tmp"
-    young = folder / f"{2:040x}.kernel.abcd1234.tmp"
-    others = folder / "notes.tmp"
-    for file in (left, young, others):
-        file.write_bytes(b"half")
-    for file in (left, others):
-        os.utime(file, (1_600_000_000, 1_600_000_000))
-    site.run("relu")
-    assert not left.exists()
-    assert young.exists()  # its writer may be alive
-    assert others.exists()
+def test_what_keeps_kernels_from_being_kept_is_said(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def described(root: Path) -> str:
+        monkeypatch.setattr(cache, "_root", lambda: root)
+        cache._place.cache_clear()
+        return cache.describe_cache()
+
+    monkeypatch.setattr(cache, "SOURCES_DIGEST", "0" * 24)
+    (tmp_path / "file").write_text("")
+    try:
+        assert described(tmp_path / "new") == f"{tmp_path / 'new' / ('0' * 24)}"
+        assert re.fullmatch(r"not kept: .*file.* cannot be used \(.+\)", described(tmp_path / "file" / "below"))
+        monkeypatch.chdir(tmp_path)
+        assert described(Path("relative")) == f"{tmp_path / 'relative' / ('0' * 24)}"
+        if hasattr(os, "geteuid"):
+            (tmp_path / "new").chmod(0o770)
+            why = "cannot be used (can be written by other users)"
+            assert described(tmp_path / "new") == f"not kept: {tmp_path / 'new'} {why}"
+        if getattr(os, "geteuid", lambda: 0)() != 0:  # whom permissions do not bind
+            (tmp_path / "relative" / ("0" * 24)).chmod(0o500)
+            assert described(Path("relative")).endswith(", read only")
+    finally:
+        cache._place.cache_clear()

@@ -90,6 +90,12 @@ def test_machine_code_is_kept_on_disk(card: Card, tmp_path: Path, monkeypatch: p
     relu_kernel().launch(4, 256, Array(), Array(), *NUMBERS)
     assert len(compiled) == 2
 
+    for times, payload in enumerate((b"", b"no JSON\n", b'"another_kernel"\n' + card.loaded[0]), 3):
+        cache.write_entry(file, payload)  # whole, and yet it cannot be loaded
+        relu_kernel().launch(4, 256, Array(), Array(), *NUMBERS)
+        assert len(compiled) == times
+        assert cache.load_entry(file, lambda payload: payload).endswith(card.loaded[0])
+
 
 def test_each_architecture_has_machine_code_of_its_own(card: Card, tmp_path: Path) -> None:
     for capability in ("80", "90"):

@@ -146,6 +146,36 @@ def test_training_in_a_thread_that_gets_no_signals(tmp_path: Path) -> None:
     assert codes == [0]
 
 
+def test_an_error_while_it_is_watched_costs_nothing(tmp_path: Path) -> None:
+    whole = Run.start(CONFIG, tmp_path / "whole")
+    list(whole.epochs())
+    batches = iter(range(100))
+
+    def gone(trainer: object) -> None:
+        if next(batches) == 15:
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        list(Run.start(CONFIG, tmp_path / "cut").epochs(gone))
+    run = Run.resume(tmp_path / "cut")
+    assert run.trainer.step == 16
+    list(run.epochs())
+    assert params_of(run) == params_of(whole)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="other signals there")
+def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:
+    """As SIGHUP under nohup."""
+    script = (
+        "import os, signal; from softgrad.cli import main, _stop_on_signal\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "with _stop_on_signal() as stopped:\n"
+        "    os.kill(os.getpid(), signal.SIGHUP); assert not stopped()\n"
+        "    os.kill(os.getpid(), signal.SIGTERM); assert stopped()\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 # ---- kills
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from softgrad.ops.backend import get_backend
 from softgrad.train.checkpoint import save_checkpoint
 from softgrad.train.config import TrainConfig
 from softgrad.train.datasets import load_dataset
-from softgrad.train.errors import CheckpointError
+from softgrad.train.errors import CheckpointError, DivergedError
 from softgrad.train.loop import EpochRecord, Trainer
 from softgrad.train.metrics import append_record
 from softgrad.train.run_directory import RunDirectory, explained
@@ -90,13 +91,20 @@ class Run:
     ) -> Iterator[EpochRecord]:
         """Train, keeping the files up to date, and yield each epoch's record; then release the directory.
 
-        Where `stop` ends the run within an epoch, the checkpoint holds exactly that place.
+        Where `stop` ends the run within an epoch, or `on_batch` by an error, the checkpoint holds exactly that place.
+
+        Raises
+        ------
+        DivergedError
+            If the loss or a weight is not finite; the checkpoint is the last for which they were.
+        RunDirectoryError
+            If the directory cannot be written, or was taken by another run since this one's epochs ended.
         """
         directory = self.directory
         if not directory.held:
             directory.take()
         try:
-            for record in self.trainer.fit(on_batch, stop):
+            for record in self.trainer.fit(on_batch and self._saving_on_error(on_batch), stop):
                 with explained(self.path):
                     # The checkpoint last: a record without it is dropped on resuming, and never missing.
                     append_record(directory.metrics, record)
@@ -105,7 +113,24 @@ class Run:
                     save_checkpoint(directory.last, self.trainer)
                 yield record
             if not self.trainer.finished:
-                with explained(self.path):
-                    save_checkpoint(directory.last, self.trainer)
+                self._save()
         finally:
             directory.release()
+
+    def _save(self) -> None:
+        with explained(self.path):
+            save_checkpoint(self.directory.last, self.trainer)
+
+    def _saving_on_error(self, on_batch: Callable[[Trainer], None]) -> Callable[[Trainer], None]:
+        """What is called after each batch: if it fails, a terminal that is gone perhaps, what was learned is kept."""
+
+        def called(trainer: Trainer) -> None:
+            try:
+                on_batch(trainer)
+            except BaseException:
+                with contextlib.suppress(DivergedError):
+                    trainer.check_finite()
+                    self._save()
+                raise
+
+        return called
