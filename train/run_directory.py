@@ -133,7 +133,9 @@ class RunDirectory:
 
     def _read_config(self) -> TrainConfig:
         try:
-            settings: dict[str, Any] = strict_json.loads(self.config.read_bytes())
+            settings: Any = strict_json.loads(self.config.read_bytes())
+            if not isinstance(settings, dict):
+                raise ValueError(f"it must hold an object; got {type(settings).__name__}")
             return TrainConfig.from_json({name: value for name, value in settings.items() if name not in ABOUT})
         except FileNotFoundError as error:
             raise CheckpointError(

@@ -57,7 +57,10 @@ def unpack(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise TensorFileError(
             "is damaged: its contents have not the digest they should; take an earlier one, or train anew"
         )
-    return tensors, {name: strict_json.loads(text) for name, text in strings.items()}
+    try:
+        return tensors, {name: strict_json.loads(text) for name, text in strings.items()}
+    except ValueError as error:
+        raise TensorFileError(f"has a damaged description ({error})") from error
 
 
 def _metadata(content: bytes) -> dict[str, str]:
