@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -83,9 +84,9 @@ def _remembered(shape: tuple[int, ...], axis: int, columns: bool) -> Rows:
 def _normalised(axis: Axis, shape: tuple[int, ...]) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(len(shape)))
-    if not shape and isinstance(axis, int | np.integer) and axis in (0, -1):
-        return ()  # of a number, as NumPy's reductions have it
     try:
+        if not shape and not isinstance(axis, tuple) and index(axis) in (0, -1):
+            return ()  # of a number, as NumPy's reductions have it
         return tuple(np.lib.array_utils.normalize_axis_tuple(axis, len(shape)))
     except (ValueError, TypeError, OverflowError) as error:
         kind = ValueError if isinstance(error, OverflowError) else type(error)

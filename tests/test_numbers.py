@@ -77,7 +77,7 @@ def test_without_axes_on_every_backend(backend: Arrays, name: str) -> None:
         np.testing.assert_array_equal(backend.get(out), backend.get(result))
 
 
-@pytest.mark.parametrize("axis", [-1, 0, None, ()])
+@pytest.mark.parametrize("axis", [-1, 0, None, (), np.array(0), np.int8(-1)])
 def test_a_number_has_the_axes_that_numpy_gives_it(axis: Any) -> None:
     assert float(np.sum(3.0, axis=axis)) == 3.0
     assert ops.softmax(1000.0, axis=axis) == 1.0

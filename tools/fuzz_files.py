@@ -43,7 +43,7 @@ from softgrad.train.metrics import append_record, read_metrics
 
 HANG_SECONDS = 20
 SLOW_SECONDS = 5.0
-MOST_MEMORY = 2 << 30
+MOST_MEMORY = 1 << 30
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA", "PCX", "ICO")
 MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F", "YCbCr", "LAB")
@@ -184,7 +184,7 @@ def sound(name: str, number: int) -> bytes:
 def try_file(kind: Kind, content: bytes, path: Path) -> str:
     """Read a file of those contents: how it ended. Raises AssertionError if something broke."""
     path.write_bytes(content)
-    started = time.monotonic()
+    started, peak = time.monotonic(), _peak_bytes()
     message = None
     try:
         kind.read(path)
@@ -196,8 +196,13 @@ def try_file(kind: Kind, content: bytes, path: Path) -> str:
         assert str(path) in message, f"no name in: {message}"
         assert message.isprintable(), f"not one printable line: {message!r}"
     assert time.monotonic() - started < SLOW_SECONDS, "it took too long"
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 < MOST_MEMORY, "it took too much memory"
+    assert _peak_bytes() - peak < MOST_MEMORY, "it took too much memory"
     return "read" if message is None else "refused"
+
+
+def _peak_bytes() -> int:
+    """The most memory that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 @click.command()
