@@ -16,6 +16,7 @@ from typing import Any
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from softgrad.terminal import one_line
 from softgrad.train.atomic import atomic_write
 from softgrad.train.errors import DatasetError, remedy
 from softgrad.train.screen import Screen
@@ -214,11 +215,11 @@ def _reason(error: BaseException) -> str:
     """Say in a few words what lies under the layers of a network error."""
     response = getattr(error, "response", None)
     if response is not None:
-        return f"HTTP {response.status_code} {response.reason}"
+        return one_line(f"HTTP {response.status_code} {response.reason}")
     while type(error).__module__.startswith(("requests", "urllib3")):
         inner = error.__cause__ or error.__context__
         if inner is None:
             break
         error = inner
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(text.split())
+    return one_line(text)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile
 
+from softgrad.terminal import one_line
 from softgrad.train.errors import ImageError
 from softgrad.train.regular_file import open_regular
 
@@ -97,7 +98,7 @@ def read_image(
     except Exception as error:  # Pillow's decoders answer damaged files with errors of almost any type
         if isinstance(error, OSError) and error.strerror:  # this one came from the system
             raise ImageError(f"{path}: cannot be read: {error.strerror}; check the path") from error
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(str(error)) or type(error).__name__
         raise ImageError(f"{path}: damaged or cannot be decoded: {reason}; save it anew as PNG") from error
 
     pixels = np.asarray(_fit(ImageOps.invert(grey) if invert else grey, image_shape), np.uint32)
