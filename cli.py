@@ -25,7 +25,7 @@ from softgrad.options import (
     option,
     setting_option,
 )
-from softgrad.terminal import one_line
+from softgrad.terminal import say_error
 
 if TYPE_CHECKING:
     from softgrad.train import Run
@@ -232,7 +232,7 @@ def predict(
         probabilities = class_probabilities(network, np.stack(pixels), checkpoint.inputs, temperature, criterion)
         print_predictions(readable, probabilities, checkpoint.class_names, top, as_json=as_json)
     for one in unreadable[:-1]:
-        click.echo(f"Error: {one_line(str(one))}", err=True)
+        say_error(str(one))
     if unreadable:
         raise unreadable[-1]
 

@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from softgrad.options import INTERRUPTED, WRONG_USE
-from softgrad.terminal import forgiving_streams, one_line
+from softgrad.terminal import forgiving_streams, one_line, say_error
 
 _DEBUG = "softgrad.debug"
 
@@ -106,9 +106,19 @@ def _in_one_line(error: click.ClickException) -> click.ClickException:
     if isinstance(error, click.BadParameter) and error.ctx and error.param and error.param_hint is None:
         spelled = _spelled(error.param, error.ctx)
         error.param_hint = f"'{spelled}'" if spelled.startswith("-") else spelled
-    # Without a context: with one, click would print the usage before the one line that matters.
-    line = click.UsageError if error.exit_code == WRONG_USE else click.ClickException
+    line = _WrongUse if error.exit_code == WRONG_USE else _Failure
     return line(one_line(error.format_message()))
+
+
+class _Failure(click.ClickException):
+    def show(self, file: Any = None) -> None:
+        say_error(self.message)
+
+
+class _WrongUse(click.UsageError):
+    # Click would print the usage before the one line that matters.
+    def show(self, file: Any = None) -> None:
+        say_error(self.message)
 
 
 def _option_named(message: str, ctx: click.Context) -> click.Parameter | None:

@@ -31,6 +31,11 @@ def one_line(text: str) -> str:
     return safe(re.sub(r"\s*\n\s*", " ", text.strip()))
 
 
+def say_error(text: str) -> None:
+    """Print a message in one line on the error stream, in its own encoding, of which `click.echo` has doubts."""
+    sys.stderr.write(f"Error: {one_line(text)}\n")
+
+
 def shell_word(path: Path | str) -> str:
     """The path as a shell takes it; one that cannot be shown in the $'...' of bash, zsh and POSIX 2024."""
     name = str(path)

@@ -178,7 +178,7 @@ def test_a_checkpoint_of_another_architecture_is_refused(finished):
 
 
 def test_a_network_that_the_file_does_not_hold_is_refused_before_memory_is_asked_for(finished):
-    rewritten(finished.checkpoint, config=replace(CONFIG, hidden=(10**12,)).to_json())
+    rewritten(finished.checkpoint, config=replace(CONFIG, hidden=(2**30,)).to_json())
     with pytest.raises(CheckpointError, match=r"layers\.0\.weight must be float32 of shape"):
         load_checkpoint(finished.path).model(CPU)
 
@@ -202,6 +202,8 @@ PROGRESS = asdict(Progress())
         {"config": []},
         {"config": {**CONFIG.to_json(), "lr": -1}},
         {"config": {**CONFIG.to_json(), "hidden": "16"}},
+        {"config": {**CONFIG.to_json(), "lr": 10**400}},
+        {"config": {**CONFIG.to_json(), "dataset": "nonsense"}},
         {"progress": {"epoch": 1}},
         {"progress": [1]},
         {"progress": {**PROGRESS, "epoch": "x"}},
@@ -216,6 +218,7 @@ PROGRESS = asdict(Progress())
         {"inputs": {"scale": 1}},
         {"inputs": {"scale": "1", "shift": 0}},
         {"inputs": {"scale": None, "shift": 0}},
+        {"inputs": {"scale": 10**400, "shift": 0}},
         {"max_value": 65536},
         {"max_value": 0},
         {"max_value": 16.5},

@@ -69,6 +69,17 @@ def test_a_linear_model_has_no_hidden_layers(model):
         TrainConfig(model=model, hidden=(16,))
 
 
+@pytest.mark.parametrize("name", ["lr", "weight_decay"])
+def test_an_integer_beyond_all_floats_is_refused(name):
+    with pytest.raises(ValueError, match=f"^{name} must be a finite number.*; got 1000000"):
+        TrainConfig(**{name: 10**400})
+
+
+def test_arrays_without_axes_are_numbers():
+    config = TrainConfig(lr=np.array(0.25), epochs=np.array(2), hidden=np.array([4, 2]))
+    assert (config.lr, config.epochs, config.hidden) == (0.25, 2, (4, 2))
+
+
 @pytest.mark.parametrize("settings", [{"model": model} for model in MODELS if model != "mlp"] + [{"hidden": ()}])
 def test_an_activation_without_hidden_layers_is_refused(settings):
     with pytest.raises(ValueError, match=r"activation is no setting of the m.*, but of hidden layers; leave it out"):

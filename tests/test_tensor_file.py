@@ -83,6 +83,15 @@ def test_what_is_no_file_of_ours_is_named(content, says):
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("text", ["{", "NaN", "[" * 10**5, "9" * 5000])
+def test_a_description_that_is_no_json_is_damaged(text, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("softgrad.train.strict_json.dumps", lambda value: text if value == 3 else json.dumps(value))
+        content = pack({}, {"epoch": 3})
+        with pytest.raises(TensorFileError, match="has a damaged description"):
+            unpack(content)
+
+
 def test_what_is_not_finite_in_a_description_is_none():
     _, description = unpack(pack({}, {"loss": math.nan, "losses": [math.inf, 1.0]}))
     assert description == {"loss": None, "losses": [None, 1.0]}

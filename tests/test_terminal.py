@@ -59,6 +59,20 @@ def test_a_message_is_one_line_and_keeps_the_spaces_of_names():
     assert one_line("  first\n   second of a  b\tc\x1b \n") == "first second of a  b\tc\\x1b"
 
 
+def test_an_error_is_written_in_the_stream_s_own_encoding():
+    done = subprocess.run(
+        [sys.executable, "-m", "softgrad", "evaluate", "日本"],
+        env=os.environ | {"PYTHONIOENCODING": "ascii"}, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert rb"checkpoint \u65e5\u672c cannot be read" in done.stderr
+
+
+def test_a_tab_does_not_break_a_cell(capsys):
+    Screen().table("", ["name", "count"], [("a\tb", "1")])
+    assert r"a\tb" in capsys.readouterr().out
+
+
 def test_an_encoding_that_lacks_a_character_is_no_error(monkeypatch):
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", stream)

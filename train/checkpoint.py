@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any
 import numpy as np
 
 import softgrad
+from softgrad.ops.arguments import shown
 from softgrad.ops.backend import Backend
 from softgrad.train.atomic import atomic_write
-from softgrad.train.config import TrainConfig
+from softgrad.train.catalogue import DATASETS
+from softgrad.train.config import TrainConfig, check_choice
 from softgrad.train.datasets import Dataset
 from softgrad.train.errors import CheckpointError
 from softgrad.train.evaluation import to_numpy
@@ -169,7 +172,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     try:
         return Checkpoint(
             path=path,
-            config=TrainConfig.from_json(about["config"]),
+            config=_config(about["config"]),
             progress=_progress(about["progress"]),
             inputs=_inputs(about["inputs"]),
             image_shape=_image_shape(about["image_shape"]),
@@ -187,6 +190,12 @@ def _flat_arrays(trainer: Trainer) -> dict[str, Any]:
 
 
 # ---- the parts of a description, each checked: a file may be whole, and yet of another program's making
+
+
+def _config(values: Any) -> TrainConfig:
+    config = TrainConfig.from_json(values)
+    check_choice("dataset", config.dataset, ("auto", *DATASETS))
+    return config
 
 
 def _progress(values: Any) -> Progress:
@@ -238,8 +247,9 @@ def _number(name: str, value: Any, least: float = -math.inf, most: float = math.
     """The value as a float; None, which stands for what is not finite, as NaN."""
     if value is None:
         return math.nan
-    if type(value) not in (int, float) or not least <= value <= most:
-        raise ValueError(f"{name} must be a number from {least:g} to {most:g}; got {value!r}")
+    largest = sys.float_info.max
+    if type(value) not in (int, float) or not max(least, -largest) <= value <= min(most, largest):
+        raise ValueError(f"{name} must be a number from {least:g} to {most:g}; got {shown(value)}")
     return float(value)
 
 

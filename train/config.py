@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from softgrad.ops import ACTIVATIONS
+from softgrad.ops.arguments import shown
 from softgrad.train import schedules
 from softgrad.train.optimizers import METHODS
 
@@ -117,7 +118,9 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for field in fields(self):  # numbers of NumPy are taken, and kept as Python's, which JSON can hold
             value = getattr(self, field.name)
-            if isinstance(value, np.integer | np.floating):
+            if isinstance(value, np.integer | np.floating) or (
+                getattr(value, "shape", None) == () and hasattr(value, "item")
+            ):
                 object.__setattr__(self, field.name, value.item())
         if not isinstance(self.dataset, str):
             raise ValueError(f"dataset must be a name; got {self.dataset!r}")
@@ -236,14 +239,14 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 def check_number(name: str, value: Any, expected: str, holds: Callable[[float], bool]) -> None:
     """Raise ValueError unless the value is a finite number for which `holds`."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not holds(value):
-        raise ValueError(f"{name} must be {expected}; got {value!r}")
+    if not number or not abs(value) <= sys.float_info.max or not holds(value):  # an integer may be beyond all floats
+        raise ValueError(f"{name} must be {expected}; got {shown(value)}")
 
 
 def check_whole(name: str, value: Any, minimum: int) -> None:
     """Raise ValueError unless the value is a whole number, `minimum` or above."""
     if not _is_whole(value, minimum):
-        raise ValueError(f"{name} must be a whole number, {minimum} or above; got {value!r}")
+        raise ValueError(f"{name} must be a whole number, {minimum} or above; got {shown(value)}")
 
 
 def _is_whole(value: Any, minimum: int) -> bool:

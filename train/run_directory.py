@@ -135,7 +135,9 @@ class RunDirectory:
     def _read_config(self) -> TrainConfig:
         try:
             with open_regular(self.config) as file:
-                settings: dict[str, Any] = strict_json.loads(file.read())
+                settings: Any = strict_json.loads(file.read())
+            if not isinstance(settings, dict):
+                raise ValueError(f"it must hold an object; got {type(settings).__name__}")
             return TrainConfig.from_json({name: value for name, value in settings.items() if name not in ABOUT})
         except FileNotFoundError as error:
             raise CheckpointError(

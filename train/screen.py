@@ -94,7 +94,8 @@ class Screen:
         """
         if title:
             self.tell((title, "bold"))
-        cells = [[*_safe_parts(row)] for row in rows]
+        # Rich would unfold a tab into spaces, and break the cell there.
+        cells = [[(text.replace("\t", "\\t"), style) for text, style in _safe_parts(row)] for row in rows]
         columns = [[safe(heading), *(row[i][0] for row in cells)] for i, heading in enumerate(headings)]
         widths = [max(map(cell_len, column)) for column in columns]
         if _table_width(widths) <= self.width:

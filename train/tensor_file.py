@@ -52,13 +52,16 @@ def unpack(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise TensorFileError(f"is damaged or no safetensors file ({one_line(str(error))})") from error
     if found != FORMAT:
         if found.startswith("softgrad-checkpoint-"):
-            raise TensorFileError(f"is of another version of softgrad ({found}, not {FORMAT}); train anew")
+            raise TensorFileError(f"is of another version of softgrad ({one_line(found)}, not {FORMAT}); train anew")
         raise TensorFileError("is no softgrad checkpoint; give one that `softgrad train` wrote")
     if strings.pop("sha256", None) != _digest(tensors, {"format": found, **strings}):
         raise TensorFileError(
             "is damaged: its contents have not the digest they should; take an earlier one, or train anew"
         )
-    return tensors, {name: strict_json.loads(text) for name, text in strings.items()}
+    try:
+        return tensors, {name: strict_json.loads(text) for name, text in strings.items()}
+    except ValueError as error:
+        raise TensorFileError(f"has a damaged description ({one_line(str(error))})") from error
 
 
 def _metadata(content: bytes) -> dict[str, str]:
