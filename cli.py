@@ -107,11 +107,13 @@ def train(
 
     A setting whose default is for some optimizers or schedules belongs to these alone: with another it is refused.
     """
+    from softgrad.train.download import bars
     from softgrad.train.report import reporter
 
     if resume is not None:
         _refuse_settings(context, (*settings, "run_dir"))
-    run = _start(resume, run_dir, data_dir, settings)
+    with bars(shown=not (as_json or quiet)):
+        run = _start(resume, run_dir, data_dir, settings)
     report = reporter(as_json=as_json, quiet=quiet)
     report.start(run, resumed=resume is not None)
     with _stop_on_signal() as stopped, report.progress(run) as on_batch:
@@ -174,11 +176,13 @@ def evaluate(model: Path, dataset: str | None, data_dir: Path | None, split: str
     """Test a trained MODEL (a run directory or a .safetensors file): accuracy, loss, classes, confusions."""
     from softgrad.ops.backend import get_backend
     from softgrad.train import load_checkpoint, load_dataset
+    from softgrad.train.download import bars
     from softgrad.train.evaluation import Evaluator
     from softgrad.train.tables import print_evaluation
 
     checkpoint = load_checkpoint(model)
-    data = load_dataset(dataset or checkpoint.config.dataset, data_dir)
+    with bars(shown=not as_json):
+        data = load_dataset(dataset or checkpoint.config.dataset, data_dir)
     checkpoint.check_fits(data)
     images, labels = (data.test_images, data.test_labels) if split == "test" else (data.train_images, data.train_labels)
     network = checkpoint.model(get_backend(backend))

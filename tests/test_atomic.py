@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,75 @@ def test_folder_that_cannot_be_synced(tmp_path: Path, monkeypatch: pytest.Monkey
         patch.setattr(os, "open", refuse)
         atomic_write(path, b"new")
     assert path.read_bytes() == b"new"
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="needs a folder below /dev")
+def test_a_file_among_devices_is_a_file() -> None:
+    """A run may well be kept in memory: its checkpoints are replaced there, not written one after the other."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        path = Path(folder) / "file"
+        for data in (b"older, longer", b"new"):
+            atomic_write(path, data)
+            assert path.read_bytes() == data
+        assert os.listdir(folder) == ["file"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+@pytest.mark.parametrize("links", [0, 1, 2])
+def test_an_open_file_is_written_where_it_stands(tmp_path: Path, links: int) -> None:
+    """What was redirected there stays there, though by its name it is a regular file."""
+    with (tmp_path / "file").open("wb+", buffering=0) as file:
+        name = Path(f"/dev/fd/{file.fileno()}")
+        for number in range(links):
+            (tmp_path / f"link{number}").symlink_to(name if number == 0 else "link0")
+            name = tmp_path / f"link{number}"
+        file.write(b"before ")
+        atomic_write(name, b"data")
+        file.write(b" after")
+        file.seek(0)
+        assert file.read() == b"before data after"
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        atomic_write(Path("/dev/fd/987654"), b"data")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links are not everybody's on Windows")
+def test_links_in_a_circle_stay(tmp_path: Path) -> None:
+    path = tmp_path / "circle"
+    path.symlink_to("circle")
+    with pytest.raises(OSError, match="symbolic links"):
+        atomic_write(path, b"data")
+    assert path.is_symlink()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_what_is_private_is_so_while_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    path.chmod(0o600)
+    sizes, change_mode = [], os.fchmod
+
+    def look(descriptor: int, mode: int) -> None:
+        sizes.append(os.fstat(descriptor).st_size)
+        change_mode(descriptor, mode)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fchmod", look)
+        atomic_write(path, b"new")
+    assert sizes == [0], "the mode comes before the data"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="gives files to others")
+def test_owner_and_group_survive(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    os.chown(path, 1234, 2345)
+    atomic_write(path, b"new")
+    assert (path.stat().st_uid, path.stat().st_gid) == (1234, 2345)
+
+
+def test_another_name_of_the_file_keeps_the_old(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    (tmp_path / "other").hardlink_to(tmp_path / "file")
+    atomic_write(tmp_path / "file", b"new")
+    assert (tmp_path / "other").read_bytes() == b"old"

@@ -147,6 +147,16 @@ def test_what_is_no_safetensors_file_is_refused(tmp_path):
         load_checkpoint(path)
 
 
+def test_what_a_file_says_reaches_no_terminal_raw(tmp_path):
+    path = tmp_path / "model.safetensors"
+    header = json.dumps({"w": {"dtype": "F\x7f2", "shape": [], "data_offsets": [0, 0]}})
+    metadata = '{"__metadata__":{"format":"softgrad-checkpoint-2"},' + header[1:]
+    path.write_bytes(len(metadata).to_bytes(8, "little") + metadata.encode())
+    with pytest.raises(CheckpointError, match="is damaged or no safetensors file") as caught:
+        load_checkpoint(path)
+    assert str(caught.value).isprintable()
+
+
 def test_a_missing_checkpoint_is_named(tmp_path):
     with pytest.raises(CheckpointError, match=r"checkpoint .*nowhere cannot be read \(No such file or directory\)"):
         load_checkpoint(tmp_path / "nowhere")

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import hashlib
 import io
 import logging
 import os
+import re
 import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import platformdirs
 import pytest
+from click.testing import CliRunner
+from mirrors import Mirror
 
+from softgrad.cli import main
 from softgrad.train import datasets, download
 from softgrad.train.catalogue import DATASETS, DatasetSpec, FileSpec
 from softgrad.train.datasets import load_dataset
@@ -122,68 +123,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(variable, raising=False)
     return World(tmp_path, arrays, files, catalogue)
-
-
-class Mirror(ThreadingHTTPServer):
-    """A server on this machine; `pages` maps a path to its bytes, or to a way to misbehave."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Answer)
-        self.pages: dict[str, bytes | str] = {}
-        self.asked: list[str] = []
-        self.encodings: set[str | None] = set()
-        self.closing = False
-
-    def address(self, folder: str) -> str:
-        return f"http://127.0.0.1:{self.server_port}/{folder}/"
-
-    def serve(self, folder: str, files: dict[str, bytes]) -> str:
-        self.pages |= {f"/{folder}/{name}": data for name, data in files.items()}
-        return self.address(folder)
-
-
-class Answer(BaseHTTPRequestHandler):
-    server: Mirror
-
-    def do_HEAD(self) -> None:
-        self.answer(with_body=False)
-
-    def do_GET(self) -> None:
-        self.server.asked.append(self.path)
-        self.server.encodings.add(self.headers["Accept-Encoding"])
-        self.answer(with_body=True)
-
-    def answer(self, *, with_body: bool) -> None:
-        page = self.server.pages.get(self.path, "404")
-        if page == "404":
-            self.send_response(404)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-        elif page == "drip" and with_body:
-            self.send_response(200)
-            self.send_header("Content-Length", "1000000")
-            self.end_headers()
-            with contextlib.suppress(OSError):
-                while not self.server.closing:
-                    self.wfile.write(b"x")
-                    time.sleep(0.02)
-        elif page == "drop" and with_body:
-            self.send_response(200)
-            self.send_header("Content-Length", "1000")
-            self.end_headers()
-            self.wfile.write(b"\x1f\x8b only a part")
-        else:
-            body = page if isinstance(page, bytes) else b""
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if with_body:
-                self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing on stderr."""
 
 
 @pytest.fixture
@@ -510,6 +449,34 @@ def test_mirror_that_drips(world: World, mirror: Mirror, monkeypatch: pytest.Mon
     assert leftovers(world.cache / "mnist") == []
     world.mirrors("mnist", dripping, mirror.serve("good", world.files["mnist"]))
     world.check(load_dataset("mnist"), "mnist")
+
+
+def test_the_bar_knows_how_much_will_come(
+    world: World, mirror: Mirror, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Only a mirror that stops in the midst of a file gives the bar time to be drawn."""
+    monkeypatch.setattr(download, "LEAST_RATE_SECONDS", 0.5)
+    monkeypatch.setattr(download, "LOOK_SECONDS", 0.02)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal
+    world.mirrors("mnist", mirror.serve("drip", dict.fromkeys(world.files["mnist"], b"")))
+    mirror.pages |= dict.fromkeys(mirror.pages, "drip")
+    with pytest.raises(DatasetError, match="too slowly"):
+        load_dataset("mnist")
+    shown = capfd.readouterr().err
+    assert f"{NAMES[0]}.gz" in shown
+    assert "/1.0 MB" in re.sub("\x1b[^m]*m", "", shown)
+
+
+@pytest.mark.parametrize("options", [(), ("--quiet",), ("--json",)])
+def test_bars_are_for_people(
+    world: World, mirror: Mirror, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    world.mirrors("mnist", mirror.serve("good", world.files["mnist"]))
+    command = ("train", "--dataset", "mnist", "--epochs", "1", "--hidden", "4", "--batch-size", "16", *options)
+    result = CliRunner().invoke(main, [*command, "--run-dir", str(world.root / "run")])
+    assert result.exit_code == 0, result.output
+    assert (f"{NAMES[0]}.gz" in result.stderr) == (not options)
 
 
 def test_pipes_among_the_files_are_not_waited_for(world: World) -> None:

@@ -206,10 +206,10 @@ def test_missing_and_folder(tmp_path: Path) -> None:
 
 
 def test_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def deny(path: Path, formats: object) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+    def deny(path: str, flags: int) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
 
-    monkeypatch.setattr(Image, "open", deny)
+    monkeypatch.setattr(os, "open", deny)
     refused(tmp_path / "image.png", "cannot be read: Permission denied; check the path")
 
 
@@ -245,14 +245,21 @@ def test_every_damage_of_a_png_is_refused_or_harmless(tmp_path: Path) -> None:
     assert refusals > len(whole) // 2
 
 
-def bomb(path: Path, side: int) -> Path:
-    """Write the header of a PNG that announces side x side pixels."""
+def png(width: int, height: int, bits: int, colours: int, row: bytes, **chunks: bytes) -> bytes:
+    """The bytes of a PNG by its specification, of so many bits in that type of colour, each row the same."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")))
+    header = struct.pack(">IIBBBBB", width, height, bits, colours, 0, 0, 0)
+    before = b"".join(chunk(kind.encode(), data) for kind, data in chunks.items())
+    pixels = chunk(b"IDAT", zlib.compress((b"\0" + row) * height if row else b""))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + before + pixels + chunk(b"IEND", b"")
+
+
+def bomb(path: Path, side: int) -> Path:
+    """Write a PNG that announces side x side pixels."""
+    path.write_bytes(png(side, side, 8, 0, b""))
     return path
 
 
@@ -261,6 +268,62 @@ def test_a_value_marked_as_transparent_in_16_bits(tmp_path: Path) -> None:
     path = save(tmp_path, Image.fromarray(values), transparency=9)
     assert read_image(path, SHAPE, 255).tolist() == [200, 0, 50, 0] * 4
     assert read_image(path, SHAPE, 255, invert=True).tolist() == [55, 0, 205, 0] * 4
+
+
+@pytest.mark.parametrize(
+    ("bits", "row", "marked", "expected"),
+    [
+        (1, b"\xb0", 1, [0, 0, 0, 0]),
+        (1, b"\xb0", 0, [255, 0, 255, 255]),
+        (2, b"\x1b", 2, [0, 85, 0, 255]),
+        (4, b"\x12\x3f", 2, [17, 0, 51, 255]),
+        (8, b"\1\2\3\xc8", 200, [1, 2, 3, 0]),
+        (16, struct.pack(">4H", 0, 0x1234, 0x1299, 0xFFFF), 0x1234, [0, 0, 19, 255]),
+    ],
+)
+def test_a_value_marked_as_transparent_in_so_many_bits(
+    tmp_path: Path, bits: int, row: bytes, marked: int, expected: list[int]
+) -> None:
+    path = tmp_path / "image.png"
+    path.write_bytes(png(4, 1, bits, 0, row, tRNS=struct.pack(">H", marked)))
+    assert read_image(path, (1, 4), 255).tolist() == expected
+
+
+def test_a_colour_of_16_bits_marked_as_transparent(tmp_path: Path) -> None:
+    """Its pixels arrive in 8 bits, in which other colours look the same."""
+    path = tmp_path / "image.png"
+    path.write_bytes(png(2, 1, 16, 2, struct.pack(">6H", *[0x6400] * 3, *[0x6434] * 3), tRNS=b"\x64\x34" * 3))
+    refused(path, "transparent colour of 16 bits .* save it as 8-bit PNG")
+
+
+def tiff(bits: int, samples: int, row: bytes, **tags: int) -> bytes:
+    """The bytes of a TIFF of four pixels by its specification; PhotometricInterpretation and ExtraSamples by name."""
+    entries = {256: 4, 257: 1, 258: bits, 259: 1, 262: tags.get("photometric", 1), 273: 8, 277: samples, 279: len(row)}
+    if samples > 1:  # two shorts lie in the entry itself
+        entries |= {258: bits | bits << 16, 338: tags["extra"]}
+    assert len(row) % 2 == 0
+    entry = struct.Struct("<HHII")
+    listed = [entry.pack(tag, 3, 2 if tag == 258 and samples > 1 else 1, entries[tag]) for tag in sorted(entries)]
+    return (
+        struct.pack("<4sI", b"II*\0", 8 + len(row)) + row + struct.pack("<H", len(listed)) + b"".join(listed) + bytes(4)
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (tiff(12, 1, b"\x00\x07\xff\x80\x0f\xff"), [0, 127, 128, 255]),
+        (tiff(8, 2, b"\x09\xff\x64\x80\0\0\xff\xff", extra=1), [9, 100, 0, 255]),
+        (tiff(8, 2, b"\x09\xff\xc8\x80\x63\0\xff\xff", extra=2), [9, 100, 0, 255]),
+        (tiff(8, 2, b"\x09\xff\xc8\x80\x63\0\xff\xff", extra=0), [9, 200, 99, 255]),
+        (tiff(1, 1, b"\x60\0", photometric=0), [255, 0, 0, 255]),
+    ],
+    ids=["12 bits", "opacity within", "opacity", "a channel of no meaning", "white is zero"],
+)
+def test_tiff_of_every_make(tmp_path: Path, content: bytes, expected: list[int]) -> None:
+    path = tmp_path / "image.tif"
+    path.write_bytes(content)
+    assert read_image(path, (1, 4), 255).tolist() == expected
 
 
 def test_white_that_is_zero_in_16_bits(tmp_path: Path) -> None:
@@ -293,13 +356,25 @@ def test_what_runs_programs_is_not_opened(tmp_path: Path, monkeypatch: pytest.Mo
 def test_pipes_and_devices_are_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     for path in (tmp_path / "pipe.png", Path("/dev/zero"), Path(os.devnull)):
-        refused(path, "is no regular file; save the picture to one")
+        refused(path, "cannot be read: no regular file; check the path")
 
 
 def test_what_unpacks_to_too_much_is_refused_by_its_header(tmp_path: Path) -> None:
     path = bomb(tmp_path / "bomb.png", 8000)  # Pillow would not even warn
     tracemalloc.start()
     refused(path, "too large: more than 50,000,000 pixels; scale it down")
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("head", [b"RIFF\xff\xff\xff\xffWEBP", b"\x89PNG\r\n\x1a\n", b""])
+def test_a_file_beyond_any_picture_is_not_read(tmp_path: Path, head: bytes) -> None:
+    path = tmp_path / "image.webp"
+    with path.open("wb") as file:  # which takes no room on the disk
+        file.write(head)
+        file.truncate(1 << 32)
+    tracemalloc.start()
+    refused(path, "too large: more than 200,000,000 bytes; scale it down")
     assert tracemalloc.get_traced_memory()[1] < 1 << 20
     tracemalloc.stop()
 

@@ -2,8 +2,9 @@
 
     python tools/fuzz_files.py [--files 10000] [--seed 0] [--kind picture ...]
 
-A sound file is made at random, then bits are flipped, parts cut out, doubled, moved or filled, and headers edited. Of
-each file it is checked that
+A sound file is made at random, then bits are flipped, parts cut out, doubled, moved or filled, and headers edited; of
+half of them the sums of PNG and gzip are made right again, so that the damage is met and not only the sum. Of each file
+it is checked that
 
 - reading it ends, within some seconds and some memory;
 - it ends with the error that is documented, in one line that names the file, or with what is of the right kind;
@@ -19,13 +20,16 @@ import gzip
 import io
 import random
 import resource
+import struct
 import tempfile
 import time
 import warnings
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,10 +38,10 @@ import numpy as np
 from PIL import Image
 
 from softgrad.ops.backend import CPU
-from softgrad.train import TrainConfig, Trainer, load_checkpoint, load_dataset, save_checkpoint
+from softgrad.train import DATASETS, TrainConfig, Trainer, load_checkpoint, load_dataset, save_checkpoint
 from softgrad.train.errors import CheckpointError, DatasetError, ImageError
 from softgrad.train.idx import read_idx
-from softgrad.train.images import read_image
+from softgrad.train.images import FORMATS, read_image
 from softgrad.train.loop import EpochRecord
 from softgrad.train.metrics import append_record, read_metrics
 
@@ -45,9 +49,13 @@ HANG_SECONDS = 20
 SLOW_SECONDS = 5.0
 MOST_MEMORY = 1 << 30
 
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA", "PCX", "ICO")
 MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F", "YCbCr", "LAB")
 SHAPE = (4, 4)
+
+# The smallest of a data set's files.
+LABELS = DATASETS["digits"].files[3]
+
+PNG_MAGIC, GZIP_MAGIC = b"\x89PNG\r\n\x1a\n", b"\x1f\x8b\x08\0"
 
 # Sound files of a kind, which are damaged again and again.
 SOUND = 200
@@ -90,6 +98,10 @@ def make_idx(rng: random.Random) -> bytes:
     return gzip.compress(raw) if rng.random() < 0.6 else raw
 
 
+def make_labels(rng: random.Random) -> bytes:
+    return (package_files("softgrad.train") / "digits" / f"{LABELS.name}.gz").read_bytes()
+
+
 def make_checkpoint(rng: random.Random) -> bytes:
     config = TrainConfig(dataset="digits", hidden=(rng.choice((1, 3)),), optimizer=rng.choice(("sgd", "adam")))
     trainer = Trainer(config, load_dataset("digits"), CPU)
@@ -124,6 +136,11 @@ def check_idx(path: Path) -> None:
     assert array.size <= 1 << 20
 
 
+def check_labels(path: Path) -> None:
+    """As the loader of data sets reads them: what is let through is what was published."""
+    np.testing.assert_array_equal(read_idx(path, **LABELS.expected), load_dataset("digits").test_labels)
+
+
 def check_checkpoint(path: Path) -> None:
     checkpoint = load_checkpoint(path)
     checkpoint.model(CPU)
@@ -142,6 +159,7 @@ def check_metrics(path: Path) -> None:
 KINDS: dict[str, Kind] = {
     "picture": Kind(make_picture, check_picture, ImageError),
     "idx": Kind(make_idx, check_idx, DatasetError),
+    "data set": Kind(make_labels, check_labels, DatasetError),
     "checkpoint": Kind(make_checkpoint, check_checkpoint, CheckpointError),
     "metrics": Kind(make_metrics, check_metrics, None),
 }
@@ -172,7 +190,32 @@ def damaged(content: bytes, rng: random.Random) -> bytes:
             data[at : at + 4] = rng.choice((b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\x01\0\0", b"\0\0\0\0"))
         else:
             data[at : at + length] = rng.randbytes(length)
+    if rng.random() < 0.5:
+        data = bytearray(sealed(bytes(data)))
     return bytes(data) if data != content else bytes(data) + b"\n\0"
+
+
+def sealed(data: bytes) -> bytes:
+    """A damaged PNG or gzip file with the sums that its contents now have, as far as it can be followed."""
+    if data.startswith(PNG_MAGIC):
+        parts, at = [PNG_MAGIC], len(PNG_MAGIC)
+        while at + 12 <= len(data):
+            end = at + 8 + int.from_bytes(data[at : at + 4], "big")
+            if end + 4 > len(data):
+                break
+            parts += [data[at:end], struct.pack(">I", zlib.crc32(data[at + 4 : end]))]
+            at = end + 4
+        return b"".join(parts) + data[at:]
+    if data.startswith(GZIP_MAGIC):
+        unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+        try:
+            raw = unpacker.decompress(data[10:], 1 << 20)
+        except zlib.error:
+            return data
+        if unpacker.eof:
+            packed = data[: len(data) - len(unpacker.unused_data)]
+            return packed + struct.pack("<II", zlib.crc32(raw), len(raw)) + unpacker.unused_data[8:]
+    return data
 
 
 @cache

@@ -12,8 +12,11 @@ from pathlib import Path
 # What replaces a file `name` is called `.name.<this>` until it is whole.
 TEMPORARY = re.compile(r"[0-9a-f]{12}\.tmp")
 
-# Where names stand for what is open or for devices, though a link may lead from there to a regular file.
-NO_FILES = ("/dev", "/proc")
+# The numbers of this process's open files, wherever the system keeps them: on Linux a link into /proc.
+OPEN_FILES = "/dev/fd"
+
+# What links may lead through before they are taken to lead in a circle; Linux's limit.
+MOST_LINKS = 40
 
 
 def atomic_write(path: Path, data: bytes) -> None:
@@ -21,9 +24,11 @@ def atomic_write(path: Path, data: bytes) -> None:
 
     The bytes go to a temporary file in the same folder, which is then renamed: at every moment `path` is either
     the old file or the new one. On any error the temporary file is removed and the old file is untouched. The new file
-    has the old one's mode and, where that is allowed, its owner. A link is followed, and stays.
+    has the old one's mode and, where that is allowed, its owner and group. A link is followed, and stays; another name
+    of the same file (a hard link) keeps the old contents.
 
-    What is there and is no regular file, a device or a pipe as ``/dev/stdout``, is written to.
+    What is there and is no regular file, a device or a pipe, is written to; so is an open file that is named by its
+    number, as ``/dev/stdout`` and ``/dev/fd/3`` do.
 
     Parameters
     ----------
@@ -37,20 +42,25 @@ def atomic_write(path: Path, data: bytes) -> None:
     OSError
         If the folder is missing or cannot be written, the disk is full, or nobody reads the pipe.
     """
-    if _is_no_file(path):
-        _write_through(path, data)
+    number = _own_number(path)
+    before = _status(path)
+    if number is not None:
+        # Opened anew it would have a place of its own, and what is written next by its number would cover the data.
+        _write_through(os.dup(number), data)
+        return
+    if before is not None and not stat.S_ISREG(before.st_mode):
+        # Opening a pipe that nobody reads would wait for ever; without waiting it is an error.
+        _write_through(os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)), data)
         return
     path = Path(os.path.realpath(path))
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
         # Not `tempfile`: its files are private to the user, and a shared folder of data or runs must stay shared.
         with temporary.open("xb") as file:
+            if before is not None:  # before there is anything in it to read
+                _take_after(before, file.fileno())
             file.write(data)
             file.flush()
-            with contextlib.suppress(OSError, AttributeError):  # no such file yet; not ours to give; Windows
-                before = path.stat()
-                os.fchmod(file.fileno(), stat.S_IMODE(before.st_mode))
-                os.fchown(file.fileno(), before.st_uid, before.st_gid)
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
@@ -71,36 +81,38 @@ def remove_leftovers(*paths: Path) -> None:
                 entry.unlink(missing_ok=True)
 
 
-def _is_no_file(path: Path) -> bool:
+def _status(path: Path) -> os.stat_result | None:
     try:
-        exists = path.stat()
-    except OSError:
-        return False
-    return not stat.S_ISREG(exists.st_mode) or os.path.realpath(path.parent).startswith(NO_FILES)
+        return path.stat()
+    except FileNotFoundError:
+        return None
 
 
-def _write_through(path: Path, data: bytes) -> None:
-    opened = _open_here(path)
-    if opened is None:
-        # Opening a pipe that nobody reads would wait for ever; without waiting it is an error.
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_NONBLOCK", 0))
-        os.set_blocking(descriptor, True)
-    else:
-        descriptor = os.dup(opened)
+def _own_number(path: Path) -> int | None:
+    """The number of the open file of this process that a name stands for, or the links it leads through."""
+    open_files = os.path.realpath(OPEN_FILES)
+    for _ in range(MOST_LINKS):
+        if path.name.isdigit() and os.path.realpath(path.parent) == open_files:
+            return int(path.name)
+        if not path.is_symlink():
+            return None
+        path = path.parent / os.readlink(path)
+    return None
+
+
+def _write_through(descriptor: int, data: bytes) -> None:
     with open(descriptor, "wb") as file:
+        os.set_blocking(descriptor, True)
         file.write(data)
 
 
-def _open_here(path: Path) -> int | None:
-    """The number of the open file of this process that a name stands for, as ``/dev/stdout`` and ``/dev/fd/3`` do.
-
-    Opened anew it would have a place of its own, and what is written next by its number would cover the data.
-    """
-    own = f"/proc/{os.getpid()}/fd"
-    for name in (path, Path(os.readlink(path)) if path.is_symlink() else path):
-        if os.path.realpath(name.parent) == own and name.name.isdigit():
-            return int(name.name)
-    return None
+def _take_after(before: os.stat_result, descriptor: int) -> None:
+    """Give an open file the mode of another, and its owner and group where this user may."""
+    for owner, group in ((before.st_uid, -1), (-1, before.st_gid)):
+        with contextlib.suppress(OSError, AttributeError):  # not ours to give; Windows
+            os.fchown(descriptor, owner, group)
+    with contextlib.suppress(OSError, AttributeError):  # a file system without modes; Windows
+        os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
 
 
 def _sync_folder(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import sys
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ from softgrad.train.errors import CheckpointError
 from softgrad.train.evaluation import to_numpy
 from softgrad.train.loop import Progress, Trainer
 from softgrad.train.model import MLP, parameter_shapes
+from softgrad.train.regular_file import open_regular
 from softgrad.train.standardise import Standardisation
 from softgrad.train.tensor_file import TensorFileError, pack, unpack
 
@@ -158,9 +158,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     if path.is_dir():
         path = path / "last.safetensors"
     try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for, a device may never end
-            raise OSError(errno.EINVAL, "no regular file")
-        content = path.read_bytes()
+        with open_regular(path) as file:
+            content = file.read()
     except (OSError, ValueError) as error:  # a ValueError of a name that no file can have
         reason = getattr(error, "strerror", None) or error
         raise CheckpointError(

@@ -9,11 +9,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from softgrad.terminal import one_line
 from softgrad.train.atomic import atomic_write
 from softgrad.train.errors import DatasetError, remedy
 from softgrad.train.screen import Screen
@@ -34,6 +37,17 @@ LOOK_SECONDS = 0.1
 MAX_BYTES = 1 << 26
 
 _log = logging.getLogger(__name__)
+_bars_are_shown: ContextVar[bool] = ContextVar("bars_are_shown", default=True)
+
+
+@contextlib.contextmanager
+def bars(*, shown: bool) -> Iterator[None]:
+    """Within, downloads draw a bar where the error stream is a terminal, or draw none."""
+    token = _bars_are_shown.set(shown)
+    try:
+        yield
+    finally:
+        _bars_are_shown.reset(token)
 
 
 class _MirrorError(Exception):
@@ -137,7 +151,9 @@ def _receive(url: str, buffer: _BoundedBuffer) -> None:
     another thread, which is left alone with its connection when it is given up.
     """
     ends: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
-    downloader = _downloader()
+    # What pooch tells of a file's size; the rest of its bar is not wanted, for ours also knows of the rate.
+    size = SimpleNamespace(total=None, update=lambda _: None, reset=lambda: None, close=lambda: None)
+    downloader = _downloader(progressbar=size)
 
     def receive() -> None:
         try:
@@ -160,7 +176,7 @@ def _receive(url: str, buffer: _BoundedBuffer) -> None:
                 finally:
                     del error  # which would keep this frame, and this it, and both an open connection
             received = buffer.tell()
-            show(received)
+            show(received, size.total or None)
             if time.monotonic() - begun >= LEAST_RATE_SECONDS:
                 if received - bytes_then < LEAST_RATE_BYTES:
                     buffer.abandoned = True
@@ -169,13 +185,14 @@ def _receive(url: str, buffer: _BoundedBuffer) -> None:
 
 
 @contextlib.contextmanager
-def _bar(url: str) -> Iterator[Callable[[int], None]]:
-    """A bar on the error stream, moved on by telling it the bytes received; nothing where that is no terminal."""
+def _bar(url: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar on the error stream, told the bytes received and all there will be; nothing where that is no terminal."""
     console = Screen(stderr=True).rich
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    shown = console.is_terminal and _bars_are_shown.get()
+    with Progress(*columns, console=console, transient=True, disable=not shown) as progress:
         task = progress.add_task(url.rpartition("/")[2], total=None)
-        yield lambda received: progress.update(task, completed=received)
+        yield lambda received, total: progress.update(task, completed=received, total=total)
 
 
 def _store(path: Path, data: bytes) -> None:
@@ -186,22 +203,23 @@ def _store(path: Path, data: bytes) -> None:
         raise DatasetError(f"{path}: cannot be written: {error.strerror or error}; {remedy(error)}") from error
 
 
-def _downloader() -> Any:
+def _downloader(**options: Any) -> Any:
     import pooch  # a quarter of a second, and most runs download nothing
 
     # Some servers unpack a .gz on the way unless told not to; the sums are of the packed file.
-    return pooch.HTTPDownloader(timeout=(CONNECT_SECONDS, READ_SECONDS), headers={"Accept-Encoding": "identity"})
+    headers = {"Accept-Encoding": "identity"}
+    return pooch.HTTPDownloader(timeout=(CONNECT_SECONDS, READ_SECONDS), headers=headers, **options)
 
 
 def _reason(error: BaseException) -> str:
     """Say in a few words what lies under the layers of a network error."""
     response = getattr(error, "response", None)
     if response is not None:
-        return f"HTTP {response.status_code} {response.reason}"
+        return one_line(f"HTTP {response.status_code} {response.reason}")
     while type(error).__module__.startswith(("requests", "urllib3")):
         inner = error.__cause__ or error.__context__
         if inner is None:
             break
         error = inner
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(text.split())
+    return one_line(text)

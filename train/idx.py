@@ -7,7 +7,6 @@ MNIST database of handwritten digits", 1998).
 
 from __future__ import annotations
 
-import errno
 import gzip
 import hashlib
 import io
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from softgrad.train.atomic import atomic_write
 from softgrad.train.errors import DatasetError
+from softgrad.train.regular_file import open_regular
 
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -68,9 +68,7 @@ def read_idx(
         If the file is missing, damaged, too short, too long, of another type of element, or not what was expected.
     """
     try:
-        if Path(path).exists() and not Path(path).is_file():  # a pipe would be waited for, a device may never end
-            raise OSError(errno.EINVAL, "no regular file")
-        with Path(path).open("rb") as file:
+        with open_regular(path) as file:
             return parse_idx(file, dimensions=dimensions, count=count, sha256=sha256, gzip_sha256=gzip_sha256)
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror or error}; check the path") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from functools import cache
 from pathlib import Path
@@ -10,8 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngImageFile
 
+from softgrad.terminal import one_line
 from softgrad.train.errors import ImageError
+from softgrad.train.regular_file import open_regular
 
 # Pillow logs what it finds wrong with a file, which would be printed raw; the error that follows says it once.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -21,7 +25,7 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP")
 
 # Tags of TIFF, by which EXIF counts too, and what they can say: EXIF 2.32, 4.6.4; TIFF 6.0, section 4.
-ORIENTATION, PHOTOMETRIC, WHITE_IS_ZERO = 0x0112, 262, 0
+ORIENTATION, BITS, PHOTOMETRIC, WHITE_IS_ZERO = 274, 258, 262, 0
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
@@ -30,6 +34,13 @@ TURNS = {
 
 # A camera's largest. A picture is held some four times over while it becomes grey: of so many pixels in 0.8 GB.
 MOST_PIXELS = 50_000_000
+
+# As many pixels of red, green, blue and transparency, not packed. Some formats are read as a whole, or through notes
+# of any length, before a size is known.
+MOST_BYTES = 4 * MOST_PIXELS
+
+# How Pillow unpacks a PNG's values of few bits, but not the one among them that is marked as transparent: times this.
+FACTORS = {"L;2": 85, "L;4": 17}
 
 
 def read_image(
@@ -59,21 +70,23 @@ def read_image(
     Raises
     ------
     ImageError
-        If the file is missing, damaged, no picture, of more than `MOST_PIXELS`, or has pixels without a defined range.
+        If the file is missing, damaged, no picture, of more than `MOST_PIXELS` or `MOST_BYTES`, or has pixels without a
+        defined range.
     """
     path = Path(path)
     if path.is_dir():
         raise ImageError(f"{path}: is a folder; name one image file")
-    if path.exists() and not path.is_file():  # a pipe would be waited for, a device may never end
-        raise ImageError(f"{path}: is no regular file; save the picture to one")
     try:
-        with warnings.catch_warnings():
+        with open_regular(path) as file, warnings.catch_warnings():
+            if os.fstat(file.fileno()).st_size > MOST_BYTES:
+                raise ImageError(f"too large: more than {MOST_BYTES:,} bytes; scale it down")
             # Pillow's warnings are about details of a file that no user can act on, except one.
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_readable_formats()) as image:
+            with Image.open(file, formats=_readable_formats()) as image:
                 if image.width * image.height > MOST_PIXELS:  # by its header, before memory is asked for
                     raise Image.DecompressionBombError
+                _mark_transparent(image)
                 image.load()
                 grey = _upright(_to_grey(image, background=255 if invert else 0), image)
     except UnidentifiedImageError as error:
@@ -85,7 +98,7 @@ def read_image(
     except Exception as error:  # Pillow's decoders answer damaged files with errors of almost any type
         if isinstance(error, OSError) and error.strerror:  # this one came from the system
             raise ImageError(f"{path}: cannot be read: {error.strerror}; check the path") from error
-        reason = " ".join(str(error).split())
+        reason = one_line(str(error)) or type(error).__name__
         raise ImageError(f"{path}: damaged or cannot be decoded: {reason}; save it anew as PNG") from error
 
     pixels = np.asarray(_fit(ImageOps.invert(grey) if invert else grey, image_shape), np.uint32)
@@ -99,6 +112,18 @@ def _readable_formats() -> list[str]:
     return [name for name in FORMATS if name in Image.OPEN]
 
 
+def _mark_transparent(image: Image.Image) -> None:
+    """Make the value that a PNG marks as transparent one of those that its pixels will have; before they are loaded."""
+    marked = image.info.get("transparency")
+    if not isinstance(image, PngImageFile) or marked is None or not image.tile:
+        return
+    packing = image.tile[0][3]
+    if packing == "RGB;16B":
+        raise ImageError("a transparent colour of 16 bits a channel is not told from others; save it as 8-bit PNG")
+    if packing in FACTORS:
+        image.info["transparency"] = marked * FACTORS[packing]
+
+
 def _to_grey(image: Image.Image, background: int) -> Image.Image:
     """Return an 8-bit grey image, without transparency."""
     if image.mode == "F":
@@ -106,9 +131,11 @@ def _to_grey(image: Image.Image, background: int) -> Image.Image:
     # As older versions of Pillow call a 16-bit PNG, and all a PPM of more than 8 bits, which it scales to 16.
     wide = image.mode == "I" and image.format in ("PNG", "PPM")
     if image.mode == "I" and not wide:
-        raise ImageError("32-bit pixels have no defined range; save it as 8-bit PNG")
+        raise ImageError("signed or 32-bit pixels have no defined range; save it as 8-bit PNG")
     if wide or image.mode.startswith("I;16"):
         return _from_16_bits(image, background)
+    if image.mode == "La":  # grey multiplied by its opacity, which has but this way
+        image = image.convert("LA")
     if image.has_transparency_data:
         ground = Image.new("RGBA", image.size, (background, background, background, 255))
         image = Image.alpha_composite(ground, image.convert("RGBA"))
@@ -117,17 +144,15 @@ def _to_grey(image: Image.Image, background: int) -> Image.Image:
 
 
 def _from_16_bits(image: Image.Image, background: int) -> Image.Image:
-    """The same in 8 bits, which Pillow would clip at 255 instead."""
-    values = np.asarray(image).astype(np.int64)
-    if values.size and (values.min() < 0 or values.max() > 65535):
-        raise ImageError("32-bit pixels have no defined range; save it as 8-bit PNG")
-    if image.format == "TIFF" and getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO:
-        values = 65535 - values
-    grey = (values + 128) // 257
-    transparent = image.info.get("transparency")
-    if isinstance(transparent, int):  # the value of the pixels that are not to be seen
-        grey[values == transparent] = background
-    return Image.fromarray(grey.astype(np.uint8))
+    """The same in 8 bits, which Pillow would clip at 255 instead; of a TIFF also from 12 bits."""
+    tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+    full = (1 << tags.get(BITS, (16,))[0]) - 1
+    values = np.minimum(np.arange(1 << 16), full)
+    grey = ((full - values if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO else values) * 255 + full // 2) // full
+    marked = image.info.get("transparency")
+    if isinstance(marked, int):  # the value of the pixels that are not to be seen
+        grey[marked] = background
+    return image.convert("I").point(grey.tolist(), "L")
 
 
 def _upright(grey: Image.Image, image: Image.Image) -> Image.Image:

@@ -10,6 +10,7 @@ from typing import Any
 from softgrad.train import strict_json
 from softgrad.train.atomic import atomic_write
 from softgrad.train.loop import EpochRecord
+from softgrad.train.regular_file import without_waiting
 
 NAME = "metrics.jsonl"
 
@@ -21,7 +22,7 @@ NAMES = tuple(field.name for field in fields(EpochRecord))
 
 def append_record(path: Path, record: EpochRecord) -> None:
     """Add a line to that file."""
-    with path.open("ab") as file:
+    with open(path, "ab", opener=without_waiting) as file:
         file.write(_line(record.to_json()))
 
 
@@ -42,7 +43,7 @@ def read_metrics(run_dir: Path) -> list[Record]:
 def keep_records(path: Path, records: list[Record]) -> None:
     """Make these the records of that file, which is not touched if they are already."""
     lines = b"".join(map(_line, records))
-    if lines != (path.read_bytes() if path.exists() else b""):
+    if lines != (path.read_bytes() if path.is_file() else b""):
         atomic_write(path, lines)
 
 

@@ -20,6 +20,7 @@ from softgrad.train.checkpoint import Checkpoint, load_checkpoint
 from softgrad.train.config import TrainConfig
 from softgrad.train.errors import CheckpointError, RunDirectoryError, remedy
 from softgrad.train.lock import FolderLock
+from softgrad.train.regular_file import open_regular
 
 # What config.json tells besides the settings: the version that began the run, and where its data lay.
 ABOUT = ("softgrad", "data")
@@ -133,7 +134,8 @@ class RunDirectory:
 
     def _read_config(self) -> TrainConfig:
         try:
-            settings: Any = strict_json.loads(self.config.read_bytes())
+            with open_regular(self.config) as file:
+                settings: Any = strict_json.loads(file.read())
             if not isinstance(settings, dict):
                 raise ValueError(f"it must hold an object; got {type(settings).__name__}")
             return TrainConfig.from_json({name: value for name, value in settings.items() if name not in ABOUT})

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
+from softgrad.terminal import one_line
 from softgrad.train import strict_json
 
 FORMAT = "softgrad-checkpoint-2"
@@ -48,10 +49,10 @@ def unpack(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             tensors = load_safetensors(content)
     # The library has a KeyError for dtypes that NumPy lacks, as bfloat16.
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise TensorFileError(f"is damaged or no safetensors file ({error})") from error
+        raise TensorFileError(f"is damaged or no safetensors file ({one_line(str(error))})") from error
     if found != FORMAT:
         if found.startswith("softgrad-checkpoint-"):
-            raise TensorFileError(f"is of another version of softgrad ({found}, not {FORMAT}); train anew")
+            raise TensorFileError(f"is of another version of softgrad ({one_line(found)}, not {FORMAT}); train anew")
         raise TensorFileError("is no softgrad checkpoint; give one that `softgrad train` wrote")
     if strings.pop("sha256", None) != _digest(tensors, {"format": found, **strings}):
         raise TensorFileError(
@@ -60,7 +61,7 @@ def unpack(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     try:
         return tensors, {name: strict_json.loads(text) for name, text in strings.items()}
     except ValueError as error:
-        raise TensorFileError(f"has a damaged description ({error})") from error
+        raise TensorFileError(f"has a damaged description ({one_line(str(error))})") from error
 
 
 def _metadata(content: bytes) -> dict[str, str]:
