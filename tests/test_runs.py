@@ -137,6 +137,29 @@ def test_default_names_are_made_by_one_alone(tmp_path: Path, monkeypatch: pytest
     assert len({run.path for run in runs}) == 6
 
 
+def test_a_name_that_is_in_the_way_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").symlink_to("nowhere")
+    with pytest.raises(
+        RunDirectoryError, match=r"run directory runs cannot be written \(File exists\); a file of that"
+    ):
+        Run.start(CONFIG)
+
+
+def test_a_run_whose_epochs_ended_does_not_go_on_behind_another(tmp_path: Path) -> None:
+    run = Run.start(CONFIG, tmp_path)
+    records = run.epochs()
+    next(records)
+    records.close()
+    list(Run.resume(tmp_path).epochs())
+    with pytest.raises(
+        RunDirectoryError, match=r"was released when its epochs ended; take it up again with Run\.resume"
+    ):
+        list(run.epochs())
+    assert [record["epoch"] for record in read_metrics(tmp_path)] == [1, 2]
+    assert not list(Run.resume(tmp_path).epochs())
+
+
 def test_training_in_a_thread_that_gets_no_signals(tmp_path: Path) -> None:
     codes: list[int] = []
     arguments = ["train", "--dataset", "digits", "--epochs", "1", "--hidden", "8", "--run-dir", str(tmp_path / "run")]

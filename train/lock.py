@@ -60,9 +60,8 @@ def _open_and_lock(path: Path) -> tuple[int, bool]:
         except BaseException:
             os.close(handle)
             raise
-        os.close(
-            handle
-        )  # of a file that its last owner has removed since it was opened: nobody else would see the lock
+        # The last owner has removed the file since it was opened: nobody else would see a lock on it.
+        os.close(handle)
 
 
 def _open(path: Path) -> int:

@@ -12,7 +12,7 @@ from softgrad.ops.backend import get_backend
 from softgrad.train.checkpoint import save_checkpoint
 from softgrad.train.config import TrainConfig
 from softgrad.train.datasets import load_dataset
-from softgrad.train.errors import CheckpointError, DivergedError
+from softgrad.train.errors import CheckpointError, DivergedError, RunDirectoryError
 from softgrad.train.loop import EpochRecord, Trainer
 from softgrad.train.metrics import append_record
 from softgrad.train.run_directory import RunDirectory, explained
@@ -98,11 +98,13 @@ class Run:
         DivergedError
             If the loss or a weight is not finite; the checkpoint is the last for which they were.
         RunDirectoryError
-            If the directory cannot be written, or was taken by another run since this one's epochs ended.
+            If the directory cannot be written, or these are not the first epochs asked for: `resume` goes on.
         """
         directory = self.directory
-        if not directory.held:
-            directory.take()
+        if not directory.held and not self.trainer.finished:  # another run may have gone on since
+            raise RunDirectoryError(
+                f"run directory {self.path} was released when its epochs ended; take it up again with Run.resume"
+            )
         try:
             for record in self.trainer.fit(on_batch and self._saving_on_error(on_batch), stop):
                 with explained(self.path):

@@ -41,11 +41,7 @@ class RunDirectory:
         self.path = path
         self.config, self.metrics = path / "config.json", path / metrics.NAME
         self.last, self.best = path / "last.safetensors", path / "best.safetensors"
-        self.take()
-
-    def take(self) -> None:
-        """Take the folder, if it was released; raises as making the object does."""
-        with explained(self.path):
+        with explained(path):
             try:
                 self._lock = FolderLock(self.path)
             except BlockingIOError as error:
@@ -152,11 +148,13 @@ class RunDirectory:
 
 def _new_folder(parent: Path, name: str) -> Path:
     """Make a folder of that name, or with a number after it: making is what finds a name that nobody else has."""
+    with explained(parent):
+        parent.mkdir(parents=True, exist_ok=True)
     for number in itertools.count(1):
         path = parent / (name if number == 1 else f"{name}-{number}")
         with explained(path):
             try:
-                path.mkdir(parents=True)
+                path.mkdir()
             except FileExistsError:
                 continue
             return path
