@@ -9,10 +9,14 @@ PEERS := $(VENV)/.peers
 GPU_PYTHON ?= $(BIN)/python
 # Python compiles what it imports; compiling all that is installed takes longer than unpacking it.
 INSTALL := $(BIN)/python -m pip install --quiet --no-compile --editable
-# A file's tests run in one process, so that two do not compile the same kernels.
-PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
+# What measures exactness, or tries to break things, shares the tests' references.
+MEASURE := PYTHONPATH=tests/support $(BIN)/python
+# A file's tests run in one process, so that two do not compile the same kernels; the files that take longest come first.
+PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
+# Of each fuzzer so many calls, files or runs; FUZZ has more options for it, as in: make fuzz-cli FUZZ="--calls 9 --seed 7".
+FUZZ ?=
 
-.PHONY: help train test test-simd test-peers test-gpu-simulated test-gpu-compiled gpu-check lint types stubs docs format wheel bench bench-train examples coefficients ulp digits clean
+.PHONY: help train test test-all test-simd test-peers test-gpu-simulated test-gpu-compiled gpu-check lint types stubs docs format wheel bench bench-train examples coefficients ulp fuzz fuzz-ops fuzz-files fuzz-cli kill-runs digits clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 20
@@ -28,13 +32,16 @@ $(INSTALLED): pyproject.toml
 train: $(INSTALLED)  ## Install, and train a network: on MNIST if it can be had, else on the embedded digits.
 	$(BIN)/softgrad train
 
-test: $(INSTALLED)  ## Install, and run the tests.
-	$(PYTEST)
+test: $(INSTALLED)  ## Install, and run the tests but the slow ones.
+	$(PYTEST) -m "not slow"
+
+test-all: test  ## All tests; the slow ones are other dtypes, threads, sweeps, processes that are killed.
+	$(PYTEST) -m slow
 
 test-simd: $(INSTALLED)  ## The tests of exactness as on a machine with AVX2 only, and on the oldest x86-64.
 	for cpu in haswell x86-64; do \
-		NUMBA_CPU_NAME=$$cpu NUMBA_CPU_FEATURES= $(PYTEST) -k "exact or bits" \
-			tests/test_vecmath.py tests/test_softmax.py tests/test_cross_entropy.py tests/test_streaming.py || exit 1; \
+		NUMBA_CPU_NAME=$$cpu NUMBA_CPU_FEATURES= $(PYTEST) -k "exact or bits or in_place" \
+			tests/kernels/test_math.py tests/ops/test_softmax.py tests/ops/test_cross_entropy.py tests/kernels/test_streaming.py || exit 1; \
 	done
 
 $(PEERS): $(INSTALLED)
@@ -42,12 +49,12 @@ $(PEERS): $(INSTALLED)
 	@touch $@
 
 test-peers: $(PEERS)  ## The same results as SciPy's and PyTorch's, on generated cases.
-	$(PYTEST) tests/test_*_like_*.py tests/test_interchange.py
+	$(PYTEST) tests/*/test_*_like_*.py tests/ops/test_interchange.py
 
 test-gpu-simulated: $(INSTALLED)  ## The tests of the GPU backend in Numba's CUDA simulator, threads in two orders.
 	for order in forward reverse; do \
 		NUMBA_ENABLE_CUDASIM=1 SOFTGRAD_SIMULATED_ORDER=$$order $(BIN)/python -m pytest --numprocesses=auto -m gpu \
-			$$([ $$order = forward ] && echo tests || echo tests/test_gpu.py tests/test_simulator.py) || exit 1; \
+			$$([ $$order = forward ] && echo tests || echo tests/test_gpu.py tests/kernels/test_simulator.py) || exit 1; \
 	done
 
 $(COMPILER): $(INSTALLED)
@@ -55,11 +62,11 @@ $(COMPILER): $(INSTALLED)
 	@touch $@
 
 test-gpu-compiled: $(COMPILER)  ## Compile every GPU kernel for three architectures, and look at the machine code.
-	$(BIN)/python -m pytest --numprocesses=auto -rP tests/test_cuda_compile.py
+	$(BIN)/python -m pytest --numprocesses=auto -rP tests/kernels/test_cuda_compile.py
 
-gpu-check:  ## On a card: the tests marked gpu, then a benchmark. GPU_PYTHON=... has softgrad[cuda13,test], or cuda12.
+gpu-check:  ## On a GPU: the tests marked gpu, then a benchmark. GPU_PYTHON=... has softgrad[cuda13,test], or cuda12.
 	$(GPU_PYTHON) -m pytest -m gpu tests
-	$(GPU_PYTHON) benchmarks/gpu.py benchmarks/results
+	$(GPU_PYTHON) -m softgrad.bench.gpu bench/results
 
 lint: $(INSTALLED)  ## Check style and formatting.
 	$(BIN)/ruff check .
@@ -68,7 +75,7 @@ lint: $(INSTALLED)  ## Check style and formatting.
 types: $(INSTALLED)  ## Check types. The link gives mypy a folder with the package's name, which the root has not.
 	@mkdir -p build/typing && ln -sfn ../.. build/typing/softgrad
 	MYPYPATH=build/typing $(BIN)/mypy -p softgrad.bench -p softgrad.kernels -p softgrad.ops -p softgrad.train \
-		-m softgrad -m softgrad.cli -m softgrad.environment -m softgrad.failures -m softgrad.terminal
+		-m softgrad -m softgrad.cli -m softgrad.failures -m softgrad.terminal
 
 stubs: $(INSTALLED)  ## Write ops/__init__.pyi, the public functions' types, from their signatures.
 	$(BIN)/python tools/make_stubs.py
@@ -96,12 +103,26 @@ examples: $(INSTALLED)  ## Run every example: numbers on the screen, pictures in
 		echo "== $$example"; $(BIN)/python $$example || exit 1; \
 	done
 
-coefficients: $(INSTALLED)  ## Check the coefficients of kernels/cpu/vecmath.py against their fits.
+coefficients: $(INSTALLED)  ## Check kernels/simd/coefficients.py against its fits.
 	$(BIN)/python tools/fit_polynomials.py --check
 
 ulp: $(INSTALLED)  ## Errors in ULP of functions and ops, beside NumPy's; without --every the tools sweep every float32.
-	$(BIN)/python tools/sweep_ulp.py --every 4099
-	$(BIN)/python tools/sweep_ops.py --every 4099 --samples 500
+	$(MEASURE) tests/accuracy/sweep_ulp.py --every 4099
+	$(MEASURE) tests/accuracy/sweep_ops.py --every 4099 --samples 500
+
+fuzz: fuzz-ops fuzz-files fuzz-cli kill-runs  ## Hostile calls, files and command lines, and runs that are killed: a few minutes of each.
+
+fuzz-ops: $(INSTALLED)
+	$(MEASURE) tests/accuracy/fuzz_ops.py --calls 20000 $(FUZZ)
+
+fuzz-files: $(INSTALLED)
+	$(MEASURE) tests/accuracy/fuzz_files.py --files 5000 $(FUZZ)
+
+fuzz-cli: $(INSTALLED)
+	$(MEASURE) tests/accuracy/fuzz_cli.py --calls 1000 $(FUZZ)
+
+kill-runs: $(INSTALLED)
+	$(MEASURE) tests/accuracy/kill_runs.py --runs 20 $(FUZZ)
 
 digits: $(INSTALLED)  ## Check the embedded digits against their source, scikit-learn's copy.
 	$(BIN)/python tools/make_digits.py --check

@@ -10,7 +10,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from softgrad.options import INTERRUPTED, WRONG_USE
+from softgrad.options import INTERRUPTED, WRONG_USE, SectionedCommand
 from softgrad.terminal import forgiving_streams, one_line, say_error
 
 _DEBUG = "softgrad.debug"
@@ -32,7 +32,7 @@ def debug_option() -> click.Option:
     )
 
 
-class Command(click.Command):
+class Command(SectionedCommand):
     """A command; names the option, or the variable, that an error begins with."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:

@@ -1,9 +1,9 @@
-"""What the commands' options are made of: their types, those that several commands share, and exit codes."""
+"""What the commands' options are made of: their types, defaults and sections, those that are shared, and exit codes."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +14,19 @@ FAILURE, WRONG_USE, INTERRUPTED = 1, 2, 130
 
 
 class LazyChoice(click.ParamType):  # type: ignore[type-arg]  # generic in click's annotations only
-    """One of a list of names that is fetched only when it is needed: importing Numba takes a while."""
+    """One of what a setting of `TrainConfig` can be, fetched only when it is needed: importing Numba takes a while."""
 
     name = "name"
 
-    def __init__(self, attribute: str) -> None:
-        self._attribute = attribute
+    def __init__(self, setting: str) -> None:
+        self._setting = setting
 
     @property
     def choices(self) -> tuple[str, ...]:
-        from softgrad.train import config, datasets
+        from softgrad.train.config import CHOICES
+        from softgrad.train.data.catalogue import DATASETS
 
-        if self._attribute == "dataset":
-            return ("auto", *datasets.DATASETS)
-        names: tuple[str, ...] = getattr(config, self._attribute)
-        return names
+        return ("auto", *DATASETS) if self._setting == "dataset" else tuple(CHOICES[self._setting])
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         return f"[{'|'.join(self.choices)}]"
@@ -79,26 +77,57 @@ class FilePath(click.Path):
         return super().convert(os.path.expanduser(text) if isinstance(param, click.Option) else text, param, ctx)
 
 
+class SettingOption(click.Option):
+    """An option for the setting of its name, whose default stands in `TrainConfig` alone.
+
+    Of a setting whose default the optimizer, the schedule or the model decides, the help says which they are.
+    """
+
+    def get_default(self, ctx: click.Context, call: bool = True) -> Any:
+        from softgrad.train.config import TrainConfig
+
+        return getattr(TrainConfig, str(self.name))
+
+    def get_help_extra(self, ctx: click.Context) -> Any:
+        from softgrad.train.config import ADALINE_LR, HIDDEN, defaults_of
+
+        extra = super().get_help_extra(ctx)
+        if self.name == "hidden":
+            return {**extra, "default": ",".join(map(str, HIDDEN))}
+        choices: dict[str, list[str]] = {}
+        for name, default in defaults_of(str(self.name)).items():
+            choices.setdefault("a third of all" if default is None else f"{default:g}", []).append(name)
+        if choices:
+            extra["default"] = "; ".join(f"{default} for {', '.join(names)}" for default, names in choices.items())
+        if self.name == "lr":
+            extra["default"] += f"; at most {ADALINE_LR:g} for the model adaline"
+        return extra
+
+
+class SectionedCommand(click.Command):
+    """A command whose help lists its options in `sections`, names of parameters by title; the others come last."""
+
+    def __init__(self, *args: Any, sections: Mapping[str, Sequence[str]] | None = None, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.sections = sections or {}
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        records = {option.name: record for option in options if (record := option.get_help_record(ctx))}
+        listed = {name for names in self.sections.values() for name in names}
+        others = [name for name in records if name not in listed]
+        for title, names in {**self.sections, "Other" if listed else "Options": others}.items():
+            with formatter.section(title):
+                formatter.write_dl([records[name] for name in names])
+
+
 def option(*names: str, **settings: Any) -> Callable[[Any], Any]:
     """A click option that shows its default and its environment variable."""
     return click.option(*names, **{"show_default": True, "show_envvar": True, **settings})
 
 
-class SettingOption(click.Option):
-    """An option that is a setting of optimizers or of schedules; its help says of which, with their defaults."""
-
-    def get_help_extra(self, ctx: click.Context) -> Any:
-        from softgrad.train.config import defaults_of
-
-        choices: dict[str, list[str]] = {}
-        for name, default in defaults_of(str(self.name)).items():
-            choices.setdefault("a third of all" if default is None else f"{default:g}", []).append(name)
-        defaults = "; ".join(f"{default} for {', '.join(names)}" for default, names in choices.items())
-        return {**super().get_help_extra(ctx), "default": defaults}
-
-
-def setting_option(*names: str, **settings: Any) -> Callable[[Any], Any]:
-    """An option for a setting whose default depends on the optimizer or the schedule."""
+def setting(*names: str, **settings: Any) -> Callable[[Any], Any]:
+    """An option for the setting of `TrainConfig` of that name, with the default that it has there."""
     return option(*names, cls=SettingOption, **settings)
 
 

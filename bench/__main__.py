@@ -14,7 +14,7 @@ import sys
 from dataclasses import asdict
 from typing import Any, TextIO
 
-from softgrad.bench.settings import ON_CARD, Settings
+from softgrad.bench.settings import ON_GPU, Settings
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
 
 def _hold_to(threads: int) -> None:
     """Keep this process to as many processors; jax has no other way of being held to a number of threads."""
-    if threads != ON_CARD and hasattr(os, "sched_setaffinity"):
+    if threads != ON_GPU and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
 
@@ -42,7 +42,7 @@ def measure(threads: int, settings: Settings, lines: TextIO) -> None:
     from softgrad.bench.device import device_of
     from softgrad.bench.overhead import softmax_overhead
     from softgrad.bench.peers import load_peer, version_of
-    from softgrad.environment import Environment
+    from softgrad.ops.environment import Environment
 
     def tell(event: str, value: Any) -> None:
         print(json.dumps({"event": event, "value": value}), file=lines, flush=True)
@@ -52,7 +52,7 @@ def measure(threads: int, settings: Settings, lines: TextIO) -> None:
 
     device = device_of(settings.backend)
     ours, *peers = [load_peer(name) for name in ("softgrad", *settings.peers)]
-    for peer in peers if threads != ON_CARD else ():
+    for peer in peers if threads != ON_GPU else ():
         peer.set_threads(threads)
     environment = Environment.here().to_json()
     environment["packages"] |= dict(map(version_of, settings.peers))

@@ -112,7 +112,7 @@ def _bench_settings(
     """What was asked for, the rest at its default."""
     from softgrad.bench.cases import QUICK_OPERATIONS, find_operations
     from softgrad.bench.peers import find_peers
-    from softgrad.bench.settings import ON_CARD, USUAL_DTYPES, Settings, all_threads
+    from softgrad.bench.settings import ON_GPU, USUAL_DTYPES, Settings, all_threads
 
     _check_backend(backend, threads)
     if backend == "cpu" and elements != ELEMENTS:
@@ -121,7 +121,7 @@ def _bench_settings(
     return Settings(
         operations=find_operations(op or (QUICK_OPERATIONS if quick else ()), family),
         dtypes=dtype or (DTYPES[:1] if quick else USUAL_DTYPES[backend]),
-        threads=(ON_CARD,) if backend == "gpu" else tuple(sorted(set(counts))),
+        threads=(ON_GPU,) if backend == "gpu" else tuple(sorted(set(counts))),
         peers=find_peers(peer, backend),
         budget=budget or (QUICK_BUDGET if quick else BUDGET),
         quick=quick,
@@ -173,7 +173,7 @@ def train(
     """
     from softgrad.bench.progress import train_with_progress
     from softgrad.bench.report import print_report
-    from softgrad.bench.settings import ON_CARD, all_threads
+    from softgrad.bench.settings import ON_GPU, all_threads
     from softgrad.bench.training import TrainingSettings, training_report
     from softgrad.bench.writing import check_files, write_files
     from softgrad.train import load_dataset
@@ -181,7 +181,7 @@ def train(
     _check_backend(backend, threads)
     check_files(json_file, table_file)
     data = load_dataset(dataset or "auto", data_dir, download=False)
-    count = ON_CARD if backend == "gpu" else threads or all_threads()
+    count = ON_GPU if backend == "gpu" else threads or all_threads()
     settings = TrainingSettings(backend, data.name, str(data_dir) if data_dir else None, epochs, rounds, count)
     results = train_with_progress(settings)
     report = training_report(results)

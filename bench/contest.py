@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from softgrad.bench.cases import Case, array_bytes
 from softgrad.bench.device import PROCESSORS, Device, host_seconds
+from softgrad.bench.operation import Case, array_bytes
 from softgrad.bench.peers.peer import Contender, Peer, as_tuple
 from softgrad.bench.results import Cell, Problem, Time
 

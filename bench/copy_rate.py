@@ -1,4 +1,4 @@
-"""The machine's own copy rate, or a card's: what a kernel that only moves memory could reach in the same run."""
+"""The machine's own copy rate, or a GPU's: what a kernel that only moves memory could reach in the same run."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def copy_rate(threads: int) -> float:
 
 
 def copy_rate_of(device: Device, threads: int, elements: int) -> float:
-    """The processors' rate with so many threads, or the card's for arrays of so many elements."""
-    return copy_rate(threads) if device is PROCESSORS else card_copy_rate(device, elements)
+    """The processors' rate with so many threads, or the GPU's for arrays of so many elements."""
+    return copy_rate(threads) if device is PROCESSORS else gpu_copy_rate(device, elements)
 
 
-def card_copy_rate(card: Device, elements: int) -> float:
-    """GB/s read plus written by a plain copy of so many float32 on a card; the median of five."""
-    source, target = card.xp.ones(elements, np.float32), card.xp.zeros(elements, np.float32)
-    seconds = [card.seconds(lambda: card.xp.copyto(target, source), 5) for _ in range(COPIES)]
+def gpu_copy_rate(device: Device, elements: int) -> float:
+    """GB/s read plus written by a plain copy of so many float32 on a GPU; the median of five."""
+    source, target = device.xp.ones(elements, np.float32), device.xp.zeros(elements, np.float32)
+    seconds = [device.seconds(lambda: device.xp.copyto(target, source), 5) for _ in range(COPIES)]
     return 2 * int(source.nbytes) / statistics.median(seconds) / 1e9

@@ -14,13 +14,13 @@ from softgrad.ops.backend import CPU, Backend, get_backend
 
 SEED = 0
 
-# On a card arrays repeat a block of so many numbers: drawing all of them on the host would take most of a run.
+# On a GPU arrays repeat a block of so many numbers: drawing all of them on the host would take most of a run.
 DRAWN = 1 << 20
 
 
 @dataclass(frozen=True)
 class Device:
-    """The processors, or a card.
+    """The processors, or a GPU.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Device:
 
 
 class _Repeating:
-    """As much of `numpy.random.Generator` as the cases use, for a card."""
+    """As much of `numpy.random.Generator` as the cases use, for a GPU."""
 
     def __init__(self, host: np.random.Generator, xp: Any) -> None:
         self._host, self._xp = host, xp
@@ -71,15 +71,15 @@ class _Repeating:
 
 
 def host_seconds(call: Callable[[], Any], repeats: int) -> float:
-    """By the host's clock. A card need not be done by then: there this is what giving it the work takes."""
+    """By the host's clock. A GPU need not be done by then: there this is what giving it the work takes."""
     started = time.perf_counter()
     for _ in range(repeats):
         call()
     return (time.perf_counter() - started) / repeats
 
 
-def card_seconds(call: Callable[[], Any], repeats: int) -> float:
-    """By the card's clock, between two events on its current stream."""
+def gpu_seconds(call: Callable[[], Any], repeats: int) -> float:
+    """By the GPU's clock, between two events on its current stream."""
     cuda = get_backend("gpu").xp.cuda
     begin, end = cuda.Event(), cuda.Event()
     begin.record()
@@ -101,4 +101,4 @@ def device_of(backend: str) -> Device:
     BackendUnavailableError
         If it cannot run here.
     """
-    return PROCESSORS if backend == "cpu" else Device(get_backend(backend), card_seconds)
+    return PROCESSORS if backend == "cpu" else Device(get_backend(backend), gpu_seconds)

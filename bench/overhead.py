@@ -12,6 +12,7 @@ from softgrad.bench.contest import time_in_turn
 from softgrad.bench.device import PROCESSORS, Device
 from softgrad.bench.peers.peer import Contender
 from softgrad.bench.results import Overhead
+from softgrad.kernels.formulas.softmax import SOFTMAX
 
 SHAPE = (128, 10)
 
@@ -19,12 +20,12 @@ SHAPE = (128, 10)
 def softmax_overhead(threads: int, budget: float, device: Device = PROCESSORS) -> Overhead:
     """`ops.softmax` of a small matrix, allocating and with `out=`, beside the kernel it calls.
 
-    By the host's clock: on a card these are the costs of a launch, which nobody waits for.
+    By the host's clock: on a GPU these are the costs of a launch, which nobody waits for.
     """
     (x,) = OPERATIONS["softmax"].case(SHAPE, "float32", device).arguments
     out = np.empty_like(x)
     calls = (
-        partial(device.backend.kernels.softmax_forward, x, 1.0, out),
+        partial(device.backend.kernels.normalised(SOFTMAX), x, 1.0, out),
         partial(ops.softmax, x),
         partial(ops.softmax, x, out=out),
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 from softgrad.bench.cases import OPERATIONS
 from softgrad.bench.results import Cell, Overhead, Results
-from softgrad.bench.settings import ON_CARD, Settings
+from softgrad.bench.settings import ON_GPU, Settings
 from softgrad.bench.sheets import thread_words
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -28,7 +28,7 @@ def count_cells(settings: Settings) -> int:
 def run(results: Results, on_cell: OnCell) -> None:
     """Measure what `results.settings` ask for and add it to `results`, calling `on_cell` after each cell.
 
-    There is a process for each number of threads; for a card there is one.
+    There is a process for each number of threads; for a GPU there is one.
 
     Raises
     ------
@@ -40,9 +40,9 @@ def run(results: Results, on_cell: OnCell) -> None:
 
 
 def environment_for(threads: int) -> dict[str, str]:
-    """The environment of a process in which every library is to use so many threads; their usual ones for a card."""
+    """The environment of a process in which every library is to use so many threads; their usual ones for a GPU."""
     environment = dict(os.environ)
-    if threads != ON_CARD:
+    if threads != ON_GPU:
         environment |= {name: str(threads) for name in THREAD_VARIABLES}
     # It makes OpenBLAS use the kernels of another processor: NumPy's matrix products, and so ours, would be slower.
     environment.pop("OPENBLAS_CORETYPE", None)

@@ -15,10 +15,10 @@ USUAL_DTYPES = {"cpu": ("float32", "float64"), "gpu": DTYPES}
 PEERS = {"cpu": ("torch", "jax", "scipy", "numpy"), "gpu": ("torch", "torch_compile", "triton", "cupy")}
 ALL_PEERS = tuple(dict.fromkeys(PEERS["cpu"] + PEERS["gpu"]))
 
-# The number of threads of a run whose work is a card's.
-ON_CARD = 0
+# The number of threads of a run whose work is a GPU's.
+ON_GPU = 0
 
-# Of an array on a card: in float32 256 MiB, well beyond any card's cache.
+# Of an array on a GPU: in float32 256 MiB, well beyond any GPU's cache.
 ELEMENTS = 1 << 26
 
 BUDGET, QUICK_BUDGET = 0.1, 0.03  # seconds
@@ -33,7 +33,7 @@ class Settings:
     operations
         Names of rows of `cases.OPERATIONS`.
     dtypes, threads, peers
-        Every operation is measured in every dtype, with every number of threads (`ON_CARD` for a card), beside every
+        Every operation is measured in every dtype, with every number of threads (`ON_GPU` for a GPU), beside every
         peer that has it.
     budget
         Seconds of timing for each contender of a cell; a cell is one operation, shape, dtype and number of threads.
@@ -42,7 +42,7 @@ class Settings:
     backend
         Where: "cpu" or "gpu".
     elements
-        Of an array on a card.
+        Of an array on a GPU.
     """
 
     operations: tuple[str, ...]

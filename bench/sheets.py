@@ -9,12 +9,12 @@ from typing import TypeVar
 
 from softgrad.bench.cases import MEMORY_BOUND
 from softgrad.bench.results import LOSING, Cell, Results, Time, geometric_mean
-from softgrad.bench.settings import ON_CARD
+from softgrad.bench.settings import ON_GPU
 
 # Data moved by a call beyond which the share of the copy rate is printed: smaller data may stay in a cache.
 LARGE_BYTES = 60_000_000
 
-# The kernels of which that share is printed: those that do little but move memory, and the softmax. On a card it is
+# The kernels of which that share is printed: those that do little but move memory, and the softmax. On a GPU it is
 # printed of all, since there all should do little else.
 NEAR_COPIES = ("softmax", "softmax_backward", *MEMORY_BOUND)
 
@@ -83,7 +83,7 @@ def _by_cell(title: str, cells: Sequence[Cell]) -> Sheet:
 
 
 def _large_cells(results: Results) -> Iterator[Cell]:
-    """On a card all cells, else the largest of each kernel that does little but move memory."""
+    """On a GPU all cells, else the largest of each kernel that does little but move memory."""
     large = [cell for cell in results.cells if cell.traffic > LARGE_BYTES]
     if results.settings.backend == "gpu":
         yield from large
@@ -102,7 +102,7 @@ def _large_sheet(results: Results) -> Sheet:
     rows = []
     for cell in _large_cells(results):
         rates = (text for out in (False, True) for text in _rate_texts(results, cell, out=out))
-        where = "card" if cell.threads == ON_CARD else str(cell.threads)
+        where = "card" if cell.threads == ON_GPU else str(cell.threads)
         rows.append((cell.operation, shape_text(cell.shape), cell.dtype, where, *rates))
     copies = "; ".join(f"{thread_words(threads)} {rate_text(rates)}" for threads, rates in results.copy_rates.items())
     return Sheet(
@@ -197,8 +197,8 @@ def _distinct(cells: Sequence[Cell], key: Callable[[Cell], T]) -> list[T]:
 
 
 def thread_words(threads: int) -> str:
-    """As in "1 thread", or that it was a card."""
-    if threads == ON_CARD:
+    """As in "1 thread", or that it was a GPU."""
+    if threads == ON_GPU:
         return "a card"
     return f"{threads} thread" + ("s" if threads > 1 else "")
 

@@ -23,7 +23,7 @@ from softgrad.bench.results import OURS
 from softgrad.bench.run import environment_for, last_words
 from softgrad.bench.settings import ELEMENTS
 from softgrad.bench.sheets import Sheet, rate_text, thread_words
-from softgrad.environment import Environment
+from softgrad.ops.environment import Environment
 
 Side = str
 

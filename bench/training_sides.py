@@ -25,8 +25,8 @@ import numpy as np
 from softgrad.bench.training import Side, TrainingSettings
 from softgrad.ops.backend import get_backend
 from softgrad.train import TrainConfig, Trainer, load_dataset
-from softgrad.train.datasets import Dataset
-from softgrad.train.standardise import Standardisation
+from softgrad.train.data.datasets import Dataset
+from softgrad.train.data.standardise import Standardisation
 
 Epoch = tuple[float, float]
 

@@ -15,7 +15,7 @@ from pictures import BLUE, SKY, VERMILION, picture
 from softgrad import ops
 from softgrad.ops.backend import CPU
 from softgrad.train import Dataset, TrainConfig, Trainer, load_dataset
-from softgrad.train.standardise import Standardisation
+from softgrad.train.data.standardise import Standardisation
 
 SIZES = (1, 4, 16, 64, 256, 1024)
 TRAINED = {4: SKY, 32: VERMILION, 256: BLUE}

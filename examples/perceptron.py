@@ -11,7 +11,7 @@ import numpy as np
 from deck import compare, output_option
 from pictures import picture, plane, scatter_classes
 
-from softgrad.train.classic_nets import GATES, INPUTS, XOR_LAYERS, learn_gate, threshold_network
+from softgrad.train.linear.logic_nets import GATES, INPUTS, XOR_LAYERS, learn_gate, threshold_network
 
 
 @click.command(help=__doc__)

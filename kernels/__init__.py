@@ -5,90 +5,162 @@ operation                               formula (`formulas/`)         loop (`cpu
 ======================================  ============================  ======================
 activations and their backwards         activations                   activations
 bias + activation, and back             activations                   linear
-softmax, log_softmax, logsumexp, back   logsumexp                     softmax
-the same over an axis that is not last  logsumexp                     columns
-softmax cross-entropy, with gradient    losses, logsumexp             cross_entropy
-the same with all options               losses, logsumexp             weighted_cross_entropy
+softmax, log_softmax, logsumexp, back   softmax                       softmax, columns
+softmax cross-entropy, with gradient    cross_entropy, softmax        cross_entropy
 elementwise losses, with gradient       elementwise_losses            elementwise_losses
 entropy and its like                    information                   information
-draws from a softmax                    random, logsumexp             sampling
-label check, accuracy count, one-hot                                  labels
+draws from a softmax                    random, softmax               sampling
+accuracy count, one-hot                                               labels
+checks of what arrays hold              conditions                    search
 updates of SGD, Adagrad, RMSprop, Adam  updates                       updates
 gather and scale                        primitives (fma)              gather
 ======================================  ============================  ======================
 
-On the CPU `rows` serves the loops over rows that are wider than a tile, `tiles` and `narrow` those over narrower ones.
+On the CPU `rows` serves the loops over rows that are wider than a tile, `tiles` and `narrow` those over narrower ones;
+`label_cross_entropy` has the loops of cross-entropy without options.
 On a card `rows` has a row in the registers of a thread, a warp or a block, and `wide` serves those that need several
-blocks. `formulas/activation_table` lists the activations, `formulas/elementwise_loss_table` the elementwise losses.
-Formulas are written over `formulas/primitives`; those are `cpu/simd`, a vector type for Numba, and `cpu/vecmath`, the
-elementary functions over it. A thread of a card computes with numbers, for which the two serve as they are: an
-element's bits are the CPU's. `cache` keeps the compiled code on disk.
+blocks. `formulas/registry` has the tables of activations, elementwise losses and update rules, whose rows kernels are
+built of. Formulas are written over `formulas/primitives`; those are `simd/vector`, a vector type for Numba, and
+`simd/math`, the elementary functions over it. A thread of a card computes with numbers, for which the two serve as they
+are: an element's bits are the CPU's. `cache` keeps the compiled code on disk.
 
-`CONTRACT` is what a backend's folder exports: the same names with the same arguments, over arrays of that backend,
-contiguous, already checked, outputs last. The two kernels of activations are built, once for each:
-``activation_forward(activation)`` gives ``forward(x, parameters, out)``, ``activation_backward(activation)`` gives
-``backward(grad, saved, parameters, out)``. So is that of an update's rule: ``update(rule)`` gives
-``step(param, grad, states, numbers)``. And so are those of elementwise losses: ``elementwise_loss_forward(loss)`` gives
-``forward(x, targets, operands, losses)``, ``elementwise_loss_with_grad(loss)`` gives
-``with_grad(x, targets, operands, scale, losses, grad)``, where an operand is a number or an array of x's size. A kernel
-that returns a number returns Python's on the CPU; on a card it is an array without axes, left there, so that nothing
-waits for it. Only `first_outside`, `first_failing` and `first_beyond` are waited for.
+`Kernels` is what a backend's folder exports, each kernel described once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Callable
+from typing import Any, Protocol
 
-CONTRACT: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "activation_forward": ("activation",),
-        "activation_backward": ("activation",),
-        "bias_activation_forward": (
-            "activation", "product", "bias", "parameters", "preactivation", "out",
-        ),
-        "bias_activation_backward": (
-            "activation", "grad", "saved", "parameters", "grad_product", "grad_bias",
-        ),
-        "softmax_forward": ("x", "temperature", "out"),
-        "softmax_backward": ("grad", "y", "temperature", "out"),
-        "log_softmax_forward": ("x", "temperature", "out"),
-        "log_softmax_backward": ("grad", "y", "temperature", "out"),
-        "logsumexp_forward": ("x", "out"),
-        "softmax_columns_forward": ("x", "temperature", "out"),
-        "softmax_columns_backward": ("grad", "y", "temperature", "out"),
-        "log_softmax_columns_forward": ("x", "temperature", "out"),
-        "log_softmax_columns_backward": ("grad", "y", "temperature", "out"),
-        "logsumexp_columns_forward": ("x", "out"),
-        "softmax_cross_entropy_forward": ("logits", "labels", "losses"),
-        "softmax_cross_entropy_with_grad": ("logits", "labels", "scale", "losses", "grad"),
-        "weighted_cross_entropy_forward": (
-            "logits", "labels", "weight", "ignore_index", "label_smoothing", "z_loss", "softcap", "losses",
-        ),
-        "weighted_cross_entropy_with_grad": (
-            "logits", "labels", "weight", "ignore_index", "label_smoothing", "z_loss", "softcap", "scale", "losses",
-            "grad",
-        ),
-        "soft_cross_entropy_forward": (
-            "logits", "targets", "weight", "label_smoothing", "z_loss", "softcap", "losses",
-        ),
-        "soft_cross_entropy_with_grad": (
-            "logits", "targets", "weight", "label_smoothing", "z_loss", "softcap", "scale", "losses", "grad",
-        ),
-        "elementwise_loss_forward": ("loss",),
-        "elementwise_loss_with_grad": ("loss",),
-        "first_failing": ("holds", "x"),
-        "self_information_forward": ("p", "factor", "factor_lost", "out"),
-        "entropy_forward": ("p", "factor", "factor_lost", "out", "checks"),
-        "perplexity_forward": ("p", "out", "checks"),
-        "cross_entropy_forward": ("p", "q", "factor", "factor_lost", "out", "checks"),
-        "kl_divergence_forward": ("p", "q", "factor", "factor_lost", "out", "checks"),
-        "sample_categorical_forward": ("logits", "temperature", "key", "out"),
-        "first_beyond": ("x", "low", "high"),
-        "first_outside": ("indices", "bound"),
-        "count_correct": ("logits", "labels"),
-        "one_hot_forward": ("labels", "out"),
-        "update": ("rule",),
-        "gather_scale": ("x", "indices", "scale", "shift", "out"),
-    }
-)  # fmt: skip
+from softgrad.kernels.formulas.cross_entropy import CrossEntropyOptions
+from softgrad.kernels.formulas.information import Measure
+from softgrad.kernels.formulas.softmax import Normalised
+
+Array = Any
+Formula = Callable[..., Any]
+
+
+class Kernels(Protocol):
+    """The kernels of a backend: over its arrays, contiguous, of one dtype, already checked; outputs last.
+
+    An output may lie in the memory of an input only where it is said. A kernel that returns a number returns Python's
+    on the CPU; on a GPU it is an array without axes, left there, so that nothing waits for it. Only the search is
+    waited for.
+
+    Attributes
+    ----------
+    FEWEST_COLUMNS
+        With fewer columns side by side a transposed copy, normalised by rows, is quicker than the columns.
+    """
+
+    FEWEST_COLUMNS: int
+
+    # ---- element by element
+
+    def activation_forward(self, activation: Any) -> Callable[..., None]:
+        """Build ``forward(x, parameters, out)``: out = f(x), both of one size. `out` may be x."""
+
+    def activation_backward(self, activation: Any) -> Callable[..., None]:
+        """Build ``backward(grad, saved, parameters, out)``: out = grad f'(saved). `out` may be grad or saved."""
+
+    def elementwise_loss_forward(self, loss: Any) -> Callable[..., Any]:
+        """Build ``forward(x, targets, operands, losses)``: the sum in float64, each in `losses` unless that has size 0.
+
+        An operand, a weight or a parameter of the loss, is a number or an array of x's size.
+        """
+
+    def elementwise_loss_with_grad(self, loss: Any) -> Callable[..., Any]:
+        """Build ``with_grad(x, targets, operands, scale, losses, grad)``: the same, and grad = scale d loss / dx.
+
+        `grad` may be x or the targets.
+        """
+
+    def self_information_forward(self, p: Array, factor: float, factor_lost: float, out: Array) -> None:
+        """out = -(factor + factor_lost) log p. `out` may be p."""
+
+    def update(self, rule: Any) -> Callable[..., None]:
+        """Build ``step(param, grad, states, numbers)``: a rule's step over arrays of one shape, in place."""
+
+    # ---- what surrounds a matrix product
+
+    def bias_activation_forward(
+        self, activation: Any, product: Array, bias: Array, parameters: Any, preactivation: Array, out: Array
+    ) -> None:
+        """out = f(product + bias), and preactivation = product + bias unless it is None. Either may be `product`."""
+
+    def bias_activation_backward(
+        self, activation: Any, grad: Array, saved: Array, parameters: Any, grad_product: Array, grad_bias: Array
+    ) -> None:
+        """grad_product = grad f'(saved), grad_bias = its column sums, compensated. `grad_product` may be grad."""
+
+    # ---- the softmax family
+
+    def normalised(self, row: Normalised) -> Callable[..., None]:
+        """Build ``forward(x, temperature, out)``: each row of the matrix x normalised, as softmax(x / temperature) is.
+
+        Of an array of three axes it is the columns over axis 1; of an empty one nothing. `out` may be x.
+        """
+
+    def normalised_backward(self, row: Normalised) -> Callable[..., None]:
+        """Build ``backward(grad, y, temperature, out)``: the gradient of x from that of y = forward(x, temperature).
+
+        `out` may be grad or y.
+        """
+
+    def logsumexp(self, x: Array, out: Array) -> None:
+        """out[r] = log(sum(exp(x[r]))), or of three axes out[o, i] = log(sum(exp(x[o, :, i])))."""
+
+    def sample_categorical_forward(self, logits: Array, temperature: float, key: int, out: Array) -> None:
+        """out[n] = a class drawn from softmax(logits[n % rows] / temperature), by the key and n alone, or -1.
+
+        There is none in a row with NaN or +inf, or with nothing but -inf.
+        """
+
+    # ---- softmax cross-entropy
+
+    def softmax_cross_entropy_forward(
+        self, logits: Array, targets: Array, options: CrossEntropyOptions | None, losses: Array
+    ) -> Any:
+        """The sum of the rows' losses in float64, and each in `losses` unless that has size 0.
+
+        The targets are labels, or probabilities: a matrix like the logits. Without options labels have a kernel of
+        their own. A label outside the classes that is not to be ignored gives NaN for its row; nothing is read or
+        written out of bounds.
+        """
+
+    def softmax_cross_entropy_with_grad(
+        self, logits: Array, targets: Array, options: CrossEntropyOptions | None, scale: Any, losses: Array, grad: Array
+    ) -> Any:
+        """As `softmax_cross_entropy_forward`, and grad = scale d loss / d logits.
+
+        `scale` is a float, or on a GPU an array of the logits' dtype without axes. `grad` may be the logits, or
+        probabilities.
+        """
+
+    # ---- information measures of the rows of a matrix
+
+    def information_measure(self, measure: Measure) -> Callable[..., None]:
+        """Build ``measured(distributions, factor, factor_lost, out, checks)`` of the rows of one or two matrices.
+
+        Of an entropy out[r] = (factor + factor_lost) sum(-p[r] log p[r]). checks[k, r] is the sum of row r of
+        distribution k, or its lowest number if that is below 0.
+        """
+
+    # ---- labels and indices
+
+    def count_correct(self, logits: Array, labels: Array) -> Any:
+        """How many rows have their largest logit, the first of equals, at their label.
+
+        A row with NaN does not, nor one with a label outside the classes.
+        """
+
+    def one_hot_forward(self, labels: Array, out: Array) -> None:
+        """out[r, j] = 1 where j is the row's label, else 0; the labels must have been checked."""
+
+    def gather_scale(self, x: Array, indices: Array, scale: float, shift: float, out: Array) -> None:
+        """out[r] = x[indices[r]] * scale + shift; for an index outside the rows the nearest is taken."""
+
+    # ---- the search, which is waited for
+
+    def first_failing(self, holds: Formula, x: Array, *numbers: float) -> int:
+        """The position of the first element of which the formula ``holds(element, *numbers)`` is not true, or -1."""

@@ -10,15 +10,16 @@ computed with them.
 
 from __future__ import annotations
 
-from softgrad.kernels.formulas.activation_table import ACTIVATIONS
+from softgrad.kernels.formulas.registry import ACTIVATIONS
 from softgrad.ops.activations import FUNCTIONS as _FUNCTIONS
+from softgrad.ops.cross_entropy import softmax_cross_entropy, softmax_cross_entropy_with_grad
 from softgrad.ops.elementwise_losses import FUNCTIONS as _LOSS_FUNCTIONS
+from softgrad.ops.gather import gather_scale
 from softgrad.ops.gpu import BackendUnavailableError
 from softgrad.ops.information import cross_entropy, entropy, kl_divergence, perplexity, self_information
-from softgrad.ops.labels import accuracy, count_correct, gather_scale, one_hot
+from softgrad.ops.labels import accuracy, count_correct, one_hot
 from softgrad.ops.linear import linear, linear_backward
-from softgrad.ops.linear_losses import linear_cross_entropy, linear_cross_entropy_with_grad
-from softgrad.ops.losses import softmax_cross_entropy, softmax_cross_entropy_with_grad
+from softgrad.ops.linear_cross_entropy import linear_cross_entropy, linear_cross_entropy_with_grad
 from softgrad.ops.sampling import sample_categorical
 from softgrad.ops.softmax import log_softmax, log_softmax_backward, logsumexp, softmax, softmax_backward
 from softgrad.ops.updates import adagrad_update, adam_update, adamw_update, rmsprop_update, sgd_update

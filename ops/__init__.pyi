@@ -6,7 +6,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from softgrad.kernels.formulas.activation_table import Activation
+from softgrad.kernels.formulas.registry import Activation
 from softgrad.ops.axes import Axis
 from softgrad.ops.gpu import BackendUnavailableError as BackendUnavailableError
 

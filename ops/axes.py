@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import lru_cache
 from operator import index
 from typing import Any
 
 import numpy as np
 
-from softgrad.ops.arguments import contiguous, shown
+from softgrad.ops.arguments import contiguous
 from softgrad.ops.backend import Backend
+from softgrad.ops.scalars import shown
 
 Axis = int | tuple[int, ...] | None
-
-# With fewer columns side by side most lanes of a vector idle, and a transposed copy is quicker: for the backwards below
-# 4 columns, for logsumexp below 8, for the others below 10.
-FEWEST_COLUMNS = 8
 
 
 class Rows:
     """An array whose axes that are normalised together are seen as one, the classes.
 
     Where they are neighbours the array is seen as it lies in memory: as a matrix of shape (rows, classes) if they are
-    the last axes, else, for the kernels of columns, with the shape (outer, classes, inner). Other axes are moved to the
-    end, in a copy, and so are all but the last without `columns`, for kernels of rows that have no counterpart for
-    columns. An axis of size 1 is the neighbour of all.
+    the last axes, else with the shape (outer, classes, inner), for kernels that take columns side by side, at least so
+    many as `columns`; 0 is for kernels that take none. Other axes are moved to the end, in a copy. An axis of size 1 is
+    the neighbour of all.
     """
 
-    def __init__(self, shape: tuple[int, ...], axis: Axis, columns: bool = True) -> None:
+    def __init__(self, shape: tuple[int, ...], axis: Axis, columns: int = 0) -> None:
         axes = _normalised(axis, shape)
         kept = [i for i in range(len(shape)) if i not in axes]
         self.kept_shape = tuple(shape[i] for i in kept)
@@ -39,7 +35,7 @@ class Rows:
         start, stop = (min(long), max(long) + 1) if long else (len(shape), len(shape))
         outer, classes, inner = (math.prod(sizes) for sizes in (shape[:start], shape[start:stop], shape[stop:]))
         neighbours = all(i in axes or shape[i] == 1 for i in range(start, stop))
-        self.columns = columns and neighbours and inner >= FEWEST_COLUMNS
+        self.columns = neighbours and 0 < columns <= inner
         self.moved = not (neighbours and (inner == 1 or self.columns))
         self.order = (*kept, *axes)
         self.moved_shape = tuple(shape[i] for i in self.order)
@@ -53,32 +49,20 @@ class Rows:
             array = array.transpose(self.order)
         return contiguous(backend, array, dtype).reshape(self.view_shape)
 
-    def kernel(self, backend: Backend, name: str) -> Callable[..., None]:
-        """The kernel of that name for rows, as "softmax_forward", or its counterpart for columns."""
-        operation, direction = name.rsplit("_", 1)
-        kernel: Callable[..., None] = getattr(
-            backend.kernels, f"{operation}_columns_{direction}" if self.columns else name
-        )
-        return kernel
+    def target(self, backend: Backend, whole: Any) -> Any:
+        """What a kernel writes for `whole`, an array of the original shape; `put_back` brings it there."""
+        if self.moved:
+            return backend.xp.empty(self.view_shape, whole.dtype)
+        return whole.reshape(self.view_shape)
 
-    def write(self, backend: Backend, target: Any, fill: Callable[[Any], None]) -> None:
-        """Have `fill(view)` compute `target`, an array of the original shape."""
-        if not self.moved:
-            fill(target.reshape(self.view_shape))
-            return
-        matrix = backend.xp.empty(self.view_shape, target.dtype)
-        fill(matrix)
-        target.transpose(self.order)[...] = matrix.reshape(self.moved_shape)
+    def put_back(self, written: Any, whole: Any) -> None:
+        """Have in `whole` what a kernel has written to its `target`."""
+        if self.moved:
+            whole.transpose(self.order)[...] = written.reshape(self.moved_shape)
 
 
-def rows_of(shape: tuple[int, ...], axis: Axis, *, columns: bool = True) -> Rows:
-    """The `Rows` of an array of that shape, normalised over that axis or those axes."""
-    return _remembered(shape, axis, columns) if type(axis) is int else Rows(shape, axis, columns)
-
-
-@lru_cache(maxsize=256)
-def _remembered(shape: tuple[int, ...], axis: int, columns: bool) -> Rows:
-    return Rows(shape, axis, columns)
+# The rows of an array of that shape, normalised over that one axis.
+remembered = lru_cache(maxsize=256)(Rows)
 
 
 def _normalised(axis: Axis, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -7,14 +7,17 @@ arrays, and others in a card's memory, on the GPU. No GPU package is imported be
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from operator import attrgetter
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from softgrad.kernels import cpu
+from softgrad.kernels import Kernels, cpu
+from softgrad.kernels.cpu.activations import small_backward, small_forward
 from softgrad.ops.gpu import BackendUnavailableError, load_gpu
 
 
@@ -31,19 +34,28 @@ class Backend:
     array_type
         The type of its arrays.
     kernels
-        The module that exports `softgrad.kernels.CONTRACT` over such arrays.
+        The kernels over such arrays.
+    takes
+        Whether a kernel can take an array with such flags as it is: contiguous, and aligned.
     """
 
     name: str
     xp: ModuleType
-    array_type: type
-    kernels: ModuleType
+    array_type: type[Any]
+    kernels: Kernels
+    takes: Callable[[Any], bool]
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return get_backend, (self.name,)  # a copy, in this process or another, is the backend of that name
 
 
-CPU = Backend("cpu", np, np.ndarray, cpu)
+CPU = Backend("cpu", np, np.ndarray, cpu, attrgetter("carray"))
+
+# The backend of an array by its very type, of those that have met one; of other types `backend_of` finds it.
+BY_TYPE: dict[type, Backend] = {np.ndarray: CPU}
+
+# What only the CPU has, beside its kernels: a shorter way for small arrays, by NumPy's ufuncs.
+SMALL_FORWARD, SMALL_BACKWARD = small_forward, small_backward
 
 # DLPack's numbers of CUDA's memory: plain, and managed. What is pinned lies with the host.
 CUDA_DEVICES = (2, 13)
@@ -55,7 +67,8 @@ NEVER_ON_GPU = frozenset({np.ndarray, type(None), list, tuple, int, float, np.fl
 @cache
 def _gpu() -> Backend:
     cupy, kernels = load_gpu()
-    return Backend("gpu", cupy, cupy.ndarray, kernels)
+    backend = Backend("gpu", cupy, cupy.ndarray, kernels, attrgetter("c_contiguous"))
+    return BY_TYPE.setdefault(cupy.ndarray, backend)
 
 
 def get_backend(name: str) -> Backend:

@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
-import numpy as np
-
-from softgrad.kernels.formulas.elementwise_loss_table import (
-    ELEMENTWISE_LOSSES,
-    WEIGHTS,
-    Condition,
-    ElementwiseLoss,
-)
-from softgrad.ops.activations import parameter_values
-from softgrad.ops.arguments import (
-    as_array,
-    check_number,
-    check_shape,
-    compute_dtype,
-    contiguous,
-    fits,
-    float_array,
-    is_ready,
-    place_of,
-    unboxed,
-)
+from softgrad.kernels.formulas.elementwise_losses import WEIGHTS
+from softgrad.kernels.formulas.registry import ELEMENTWISE_LOSSES, Condition, ElementwiseLoss
+from softgrad.ops.arguments import as_array, check_shape, contiguous, float_array, place_of
 from softgrad.ops.backend import CPU, Backend, backend_of
-from softgrad.ops.reductions import check_reduction, losses_buffer, reduced
+from softgrad.ops.described import described_loss, described_loss_with_grad
+from softgrad.ops.dtypes import compute_dtype
+from softgrad.ops.lookup import parameter_values
+from softgrad.ops.ready import is_like, ready_backend
+from softgrad.ops.reduction import check_reduction, losses_buffer, reduced
 from softgrad.ops.results import Result
+from softgrad.ops.scalars import check_number, unboxed
 
 
 def _forward(row: ElementwiseLoss) -> Callable[..., Any]:
@@ -42,8 +28,7 @@ def _forward(row: ElementwiseLoss) -> Callable[..., Any]:
         total = kernel(x, targets, operands, losses) if x.size else 0.0
         return reduced(total, losses, dtype, reduction, x.size)
 
-    _describe(op, row.name, row, _FORWARD_DOC)
-    return op
+    return described_loss(op, row)
 
 
 def _with_grad(row: ElementwiseLoss) -> Callable[..., Any]:
@@ -52,14 +37,13 @@ def _with_grad(row: ElementwiseLoss) -> Callable[..., Any]:
         backend, x, targets, operands, dtype = _prepared(row, x, targets, options, out)
         losses = losses_buffer(backend, x.shape, x.dtype, reduction)
         scale = 1.0 / x.size if reduction == "mean" and x.size else 1.0
-        kernel = backend.kernels.elementwise_loss_with_grad(row)
         reads = (x, targets, *(operand for operand in operands if not isinstance(operand, float)))
         grad = Result(backend, out, x.shape, dtype, reads)
+        kernel = backend.kernels.elementwise_loss_with_grad(row)
         total: Any = kernel(x, targets, operands, scale, losses, grad.target) if x.size else 0.0
         return reduced(total, losses, dtype, reduction, x.size), grad.returned()
 
-    _describe(op, f"{row.name}_with_grad", row, _WITH_GRAD_DOC)
-    return op
+    return described_loss_with_grad(op, row)
 
 
 def _prepared(
@@ -69,9 +53,11 @@ def _prepared(
     given = targets
     validate = options.pop("validate", True) if row.targets else False
     weights = {name: options.pop(name) for name in row.weights if name in options}
-    ready = is_ready(x) and fits(targets, x)
-    others = weights if out is None else {"out": out, **weights}
-    backend = CPU if ready and not others else backend_of(**{row.predictions: x, "targets": targets}, **others)
+    backend = ready_backend(x)
+    ready = backend is not None and is_like(backend, targets, x)
+    if backend is None or not ready or weights or out is not None:
+        others = weights if out is None else {"out": out, **weights}
+        backend = backend_of(**{row.predictions: x, "targets": targets}, **others)
     if ready:
         dtype = computed = x.dtype
     else:
@@ -124,125 +110,6 @@ def _check(backend: Backend, condition: Condition, array: Any, name: str, given:
         found = as_array(backend, given, name)[index]
         place = f" at index {index[0] if len(index) == 1 else index}" if index else ""
         raise ValueError(f"{name} must {condition.words}; found {found}{place}")
-
-
-_FORWARD_DOC = """{formula}, of each element x of the {predictions} and its target t, averaged or summed.
-
-Parameters
-----------
-{predictions} : array_like
-    Any shape and strides. Floats keep their dtype (float16 is computed in float32); integers and booleans
-    become float64.
-targets : array_like
-    Of that shape and any real dtype; converted to the dtype computed in.{targets}
-{options}reduction : {{"mean", "sum", "none"}}, default "mean"
-    Over all elements, whatever their weights; sums accumulate in float64. The mean of nothing is 0.
-{validate}
-Returns
--------
-floating or ndarray
-    A number of the {predictions}' dtype, of CuPy arrays an array without axes on their card; with "none" an array
-    of the {predictions}' shape.
-
-Raises
-------
-TypeError
-    If an argument is complex or holds no numbers, or they are on different devices.
-ValueError
-    If the shapes differ{problems}.
-
-Notes
------
-The definition is that of {source}. NaN is kept.
-
-Examples
---------
->>> from softgrad import ops
->>> float(ops.{name}([0.0, 0.0], [1, 1]))
-{loss}
-"""
-
-_WITH_GRAD_DOC = """The loss of `{name}` and its gradient, from one pass: {derivative}, and of a mean its Nth part.
-
-Parameters, the loss and errors are those of `{name}`.
-
-Parameters
-----------
-out : ndarray, optional
-    Where to write the gradient, of the {predictions}' shape and the result's dtype; may be the {predictions}
-    themselves. It is untouched if an error is raised.
-
-Returns
--------
-loss : floating or ndarray
-    As from `{name}`.
-grad : ndarray
-    With respect to the {predictions}, of their shape; with "none" an element is the derivative of its own loss.
-
-Examples
---------
->>> from softgrad import ops
->>> loss, grad = ops.{name}_with_grad([0.0, 0.0], [1, 1])
->>> grad
-{grad}
-"""
-
-_WEIGHT_DOC = """{name} : float or array_like, optional
-    The {name} of the formula, finite and not below 0; by default 1. An array must broadcast to the {predictions}'
-    shape, and is copied where it has to. What has weight 0 contributes 0, even if it is infinite.
-"""
-
-_PARAMETER_DOC = """{name} : float, default {default:g}
-    The {name} of the formula.
-"""
-
-_VALIDATE_DOC = """validate : bool, default True
-    Check what arrays hold first. Without the check the formula is applied to whatever that is.
-"""
-
-
-# What a type checker is told of options; of the others, what their defaults say.
-_TYPES = {"reduction": "str", "validate": "bool"}
-
-
-def _describe(op: Callable[..., Any], name: str, row: ElementwiseLoss, doc: str) -> None:
-    """Give a generated function the name, signature and docstring of one written out."""
-    op.__name__ = op.__qualname__ = name
-    op.__module__ = "softgrad.ops"
-    options: dict[str, Any] = {**dict.fromkeys(row.weights), **row.parameters, "reduction": "mean"}
-    options |= {"validate": True} if row.targets else {}
-    options |= {"out": None} if doc is _WITH_GRAD_DOC else {}
-    op.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [inspect.Parameter(array, inspect.Parameter.POSITIONAL_ONLY) for array in (row.predictions, "targets")]
-        + [
-            inspect.Parameter(
-                option,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=options[option],
-                annotation=_TYPES.get(option, inspect.Parameter.empty),
-            )
-            for option in options
-        ]
-    )
-    numbers = [np.float64(value) for value in (0.0, 1.0, *row.defaults)]
-    weights = "".join(_WEIGHT_DOC.format(name=weight, predictions=row.predictions) for weight in row.weights)
-    parameters = "".join(_PARAMETER_DOC.format(name=key, default=value) for key, value in row.parameters.items())
-    problems = (f", targets do not {row.targets.words}" if row.targets else "") + (
-        ", a weight or a parameter is outside its range" if row.defaults else ""
-    )
-    op.__doc__ = doc.format(
-        name=row.name,
-        predictions=row.predictions,
-        formula=row.formula,
-        derivative=row.derivative,
-        source=row.source,
-        targets=f" They must {row.targets.words}." if row.targets else "",
-        options=weights + parameters,
-        validate=_VALIDATE_DOC if row.targets else "",
-        problems=problems,
-        loss=float(row.forward(*numbers)),
-        grad=repr(np.full(2, row.gradient(*numbers)) / 2),
-    )
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {}

@@ -8,6 +8,8 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from softgrad.kernels import Kernels
+
 # The versions of CUDA for which there is an extra: softgrad[cuda12], softgrad[cuda13].
 MAJORS = (12, 13)
 
@@ -18,7 +20,7 @@ class BackendUnavailableError(RuntimeError):
     """The backend asked for cannot run here; the message says what is missing."""
 
 
-def load_gpu() -> tuple[ModuleType, ModuleType]:
+def load_gpu() -> tuple[ModuleType, Kernels]:
     """CuPy and `softgrad.kernels.cuda`, where a card can be used.
 
     Raises
@@ -33,10 +35,11 @@ def load_gpu() -> tuple[ModuleType, ModuleType]:
         raise _unavailable(*_without_cupy(error)) from error
     if cupy.cuda.is_available():
         try:
-            return cupy, importlib.import_module("softgrad.kernels.cuda")
+            from softgrad.kernels import cuda
         except ImportError as error:
             remedy = f"pip install 'softgrad[cuda{_major(cupy.cuda.runtime.runtimeGetVersion())}]'"
             raise _unavailable(f"a package beside CuPy is missing ({error})", remedy) from error
+        return cupy, cuda
     raise _unavailable(*_without_card(cupy))
 
 

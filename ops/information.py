@@ -8,22 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from softgrad.ops.arguments import (
-    FLOAT16,
-    FLOAT32,
-    FLOAT64,
-    check_dtype,
-    check_shape,
-    compute_dtype,
-    contiguous,
-    float_array,
-    place_of,
-    real_number,
-    shown,
-)
-from softgrad.ops.axes import Axis, Rows, rows_of
+from softgrad.kernels.formulas.conditions import is_between, is_probability
+from softgrad.kernels.formulas.information import CROSS_ENTROPY, ENTROPY, KL_DIVERGENCE, PERPLEXITY, Measure
+from softgrad.ops.arguments import check_dtype, check_shape, contiguous, float_array, place_of
+from softgrad.ops.axes import Axis, Rows, remembered
 from softgrad.ops.backend import Backend, backend_of
-from softgrad.ops.results import into
+from softgrad.ops.dtypes import FLOAT16, FLOAT32, FLOAT64, compute_dtype
+from softgrad.ops.ready import is_like, ready_backend
+from softgrad.ops.results import Result
+from softgrad.ops.scalars import real_number, shown
 
 # How far from 1 the sum of a distribution may be. A softmax over 262,144 classes is that near whoever computed it:
 # rounding to float16 may take all its tiny probabilities up, or to 0; in float32 careless sums lose some digits.
@@ -50,56 +43,52 @@ def _factor_of(base: Any, dtype: Any) -> tuple[float, float]:
     return _factor(number, compute_dtype(dtype))
 
 
-def _prepared(**given: Any) -> tuple[Backend, list[Any]]:
+def _of_rows(
+    measure: Measure, distributions: tuple[Any, ...], axis: Axis, base: Any, keepdims: bool, validate: bool
+) -> Any:
+    backend = ready_backend(distributions[0])
+    if backend is None or not all(is_like(backend, q, distributions[0]) for q in distributions[1:]):
+        backend, distributions = _prepared(*distributions)
+    shape, dtype = distributions[0].shape, distributions[0].dtype
+    factors = _factor_of(base, dtype)
+    rows = (remembered if type(axis) is int else Rows)(shape, axis)
+    computed = compute_dtype(dtype)
+    views = [rows.view(backend, array, computed) for array in distributions]
+    result = Result(backend, None, rows.keepdims_shape if keepdims else rows.kept_shape, dtype)
+    checks = backend.xp.empty((len(views), len(views[0])), computed)
+    if views[0].size:
+        backend.kernels.information_measure(measure)(views, *factors, result.target.reshape(-1), checks)
+    else:
+        result.target[...] = measure.of_nothing
+        checks[...] = 0
+    if validate:
+        _check_distributions(backend, checks, rows, axis, TOLERANCE[dtype])
+    return result.returned()
+
+
+def _prepared(*distributions: Any) -> tuple[Backend, tuple[Any, ...]]:
     """The backend, and p, or p and q, as arrays that fit each other."""
+    given = dict(zip("pq", distributions, strict=False))
     backend = backend_of(**given)
     p, *others = (float_array(backend, value, name) for name, value in given.items())
     for q in others:
         check_shape(q, p.shape, "q", "as p has")
         check_dtype(q, p.dtype, "q", "as p is")
-    return backend, [p, *others]
-
-
-def _of_rows(
-    name: str,
-    backend: Backend,
-    arrays: list[Any],
-    axis: Axis,
-    factors: tuple[float, ...],
-    keepdims: bool,
-    validate: bool,
-) -> Any:
-    """What the kernel of that name makes of the rows of its arrays."""
-    shape, dtype = arrays[0].shape, arrays[0].dtype
-    rows = rows_of(shape, axis, columns=False)
-    views = [rows.view(backend, array, compute_dtype(dtype)) for array in arrays]
-    checks = backend.xp.zeros((2 * len(arrays), len(views[0])), compute_dtype(dtype))
-
-    def write(target: Any) -> None:
-        if views[0].size:
-            getattr(backend.kernels, name)(*views, *factors, target.reshape(-1), checks)
-        else:  # rows of no classes: an empty sum, of which the perplexity is exp(0)
-            target[...] = 1 if name == "perplexity_forward" else 0
-        if validate:
-            _check_distributions(backend, checks, rows, axis, TOLERANCE[dtype])
-
-    return into(backend, None, rows.keepdims_shape if keepdims else rows.kept_shape, dtype, (), write)
+    return backend, (p, *others)
 
 
 def _check_distributions(backend: Backend, checks: Any, rows: Rows, axis: Axis, tolerance: float) -> None:
     """Raise ValueError for the first row that does not sum to 1 or goes below 0; of NaN neither is true."""
-    first_beyond = backend.kernels.first_beyond
-    for name, sums, below in zip("pq", checks[::2], checks[1::2], strict=False):
-        found = first_beyond(sums, 1 - tolerance, 1 + tolerance), first_beyond(below, 0.0, 0.0)
-        if max(found) >= 0:
-            row = min(place for place in found if place >= 0)
-            place = place_of(row, rows.kept_shape) if len(rows.kept_shape) > 1 else row
-            lowest, total = -float(below[row]), float(sums[row])
-            fault = f"holds {lowest:.8g}" if lowest < 0 else f"sums to {total:.8g}"
-            raise ValueError(
-                f"{name} must hold distributions along axis {axis}: nothing below 0, with a sum of 1 to within "
-                f"{tolerance:g}; row {place} {fault}; divide the rows by their sums, or pass validate=False"
-            )
+    found = backend.kernels.first_failing(is_between, checks, 1 - tolerance, 1 + tolerance)
+    if found >= 0:
+        which, row = divmod(found, checks.shape[1])
+        place = place_of(row, rows.kept_shape) if len(rows.kept_shape) > 1 else row
+        check = float(checks[which, row])
+        fault = f"holds {check:.8g}" if check < 0 else f"sums to {check:.8g}"
+        raise ValueError(
+            f"{'pq'[which]} must hold distributions along axis {axis}: nothing below 0, with a sum of 1 to within "
+            f"{tolerance:g}; row {place} {fault}; divide the rows by their sums, or pass validate=False"
+        )
 
 
 def self_information(p: Any, /, *, base: float | None = None, validate: bool = True, out: Any = None) -> Any:
@@ -136,21 +125,20 @@ def self_information(p: Any, /, *, base: float | None = None, validate: bool = T
     >>> ops.self_information([0.5, 0.125, 1.0, 0.0], base=2)
     array([ 1.,  3.,  0., inf])
     """
-    backend = backend_of(p=p, out=out)
-    p = float_array(backend, p, "p")
+    backend = ready_backend(p)
+    if backend is None or out is not None:
+        backend = backend_of(p=p, out=out)
+        p = float_array(backend, p, "p")
     factors = _factor_of(base, p.dtype)
     clean = contiguous(backend, p, compute_dtype(p.dtype))
-
-    def write(target: Any) -> None:
-        if validate:
-            position = backend.kernels.first_beyond(clean, 0.0, 1.0)
-            if position >= 0:
-                place = place_of(position, p.shape)
-                found = f"{float(clean[place]):.8g}" + (f" at {place}" if place else "")
-                raise ValueError(f"p must lie in [0, 1]; found {found}; or pass validate=False")
-        backend.kernels.self_information_forward(clean, *factors, target)
-
-    return into(backend, out, p.shape, p.dtype, (clean,), write)
+    result = Result(backend, out, p.shape, p.dtype, (clean,))
+    position = backend.kernels.first_failing(is_probability, clean) if validate else -1
+    if position >= 0:
+        place = place_of(position, p.shape)
+        found = f"{float(clean[place]):.8g}" + (f" at {place}" if place else "")
+        raise ValueError(f"p must lie in [0, 1]; found {found}; or pass validate=False")
+    backend.kernels.self_information_forward(clean, *factors, result.target)
+    return result.returned()
 
 
 def entropy(
@@ -196,8 +184,7 @@ def entropy(
     >>> float(ops.entropy([0.5, 0.25, 0.25, 0.0], base=2))
     1.5
     """
-    backend, arrays = _prepared(p=p)
-    return _of_rows("entropy_forward", backend, arrays, axis, _factor_of(base, arrays[0].dtype), keepdims, validate)
+    return _of_rows(ENTROPY, (p,), axis, base, keepdims, validate)
 
 
 def cross_entropy(
@@ -234,9 +221,7 @@ def cross_entropy(
     >>> float(ops.cross_entropy([1.0, 0.0], [0.25, 0.75], base=2))
     2.0
     """
-    backend, arrays = _prepared(p=p, q=q)
-    factor = _factor_of(base, arrays[0].dtype)
-    return _of_rows("cross_entropy_forward", backend, arrays, axis, factor, keepdims, validate)
+    return _of_rows(CROSS_ENTROPY, (p, q), axis, base, keepdims, validate)
 
 
 def kl_divergence(
@@ -272,9 +257,7 @@ def kl_divergence(
     >>> float(ops.kl_divergence([1.0, 0.0], [0.25, 0.75], base=2))
     2.0
     """
-    backend, arrays = _prepared(p=p, q=q)
-    factor = _factor_of(base, arrays[0].dtype)
-    return _of_rows("kl_divergence_forward", backend, arrays, axis, factor, keepdims, validate)
+    return _of_rows(KL_DIVERGENCE, (p, q), axis, base, keepdims, validate)
 
 
 def perplexity(p: Any, /, *, axis: Axis = -1, keepdims: bool = False, validate: bool = True) -> Any:
@@ -305,5 +288,4 @@ def perplexity(p: Any, /, *, axis: Axis = -1, keepdims: bool = False, validate: 
     >>> round(float(ops.perplexity([0.25, 0.25, 0.25, 0.25])), 12)
     4.0
     """
-    backend, arrays = _prepared(p=p)
-    return _of_rows("perplexity_forward", backend, arrays, axis, (), keepdims, validate)
+    return _of_rows(PERPLEXITY, (p,), axis, None, keepdims, validate)

@@ -1,4 +1,4 @@
-"""Small operations on labels and rows: one-hot, accuracy, gather-and-scale."""
+"""Labels: as the kernels take them, whether they lie in the classes; one-hot rows, and how many are predicted right."""
 
 from __future__ import annotations
 
@@ -7,24 +7,45 @@ from typing import Any
 
 import numpy as np
 
-from softgrad.ops.arguments import (
-    FLOAT64,
-    KERNEL_DTYPES,
-    as_array,
-    check_number,
-    check_real,
-    check_size,
-    compute_dtype,
-    contiguous,
-    float_array,
-    integer_array,
-    is_array,
-    shown,
-    whole_number,
-)
-from softgrad.ops.backend import CPU, backend_of
-from softgrad.ops.label_checks import are_ready, check_labels, label_array
-from softgrad.ops.results import into
+from softgrad.kernels.formulas.conditions import is_class, is_class_or_ignored
+from softgrad.ops.arguments import contiguous, float_array, integer_array
+from softgrad.ops.backend import Backend, backend_of
+from softgrad.ops.dtypes import FLOAT64, LARGEST_INT64, compute_dtype
+from softgrad.ops.ready import are_indices, ready_backend
+from softgrad.ops.results import Result
+from softgrad.ops.scalars import check_size, shown, whole_number
+
+
+def label_array(
+    backend: Backend, labels: Any, name: str, shape: tuple[int, ...], *, beyond: int = LARGEST_INT64
+) -> Any:
+    """Integer labels of that shape, as the kernels take them; `beyond` stands for those that are no int64."""
+    labels = integer_array(backend, labels, name, beyond=beyond)
+    if labels.shape != shape:
+        remedy = ""
+        if labels.ndim == len(shape) + 1 and labels.shape[:-1] == shape and labels.shape[-1] > 1:
+            remedy = "; of one-hot rows give their argmax(-1)"
+            remedy += ", or floats as probabilities" if name == "targets" else ""
+        raise ValueError(f"{name} must have shape {shape}, one label for each row; got shape {labels.shape}{remedy}")
+    return labels
+
+
+def check_labels(
+    backend: Backend, labels: Any, classes: int, name: str = "labels", *, given: Any, ignored: int | None = None
+) -> None:
+    """Raise ValueError unless every label is `ignored` or lies in [0, classes), naming the first that is not.
+
+    It is named as it was `given`.
+    """
+    search = backend.kernels.first_failing
+    if ignored is None:
+        row = search(is_class, labels, classes)
+    else:
+        row = search(is_class_or_ignored, labels, classes, ignored)
+    if row >= 0:
+        found = backend.xp.asarray(given).reshape(-1)[row]
+        remedy = "; the losses leave out such rows with ignore_index=-100" if found == -100 else ""
+        raise ValueError(f"{name} must lie in [0, {classes}); found {found} at row {row}{remedy}")
 
 
 def one_hot(labels: Any, num_classes: int, /, *, dtype: Any = FLOAT64, out: Any = None) -> Any:
@@ -69,11 +90,9 @@ def one_hot(labels: Any, num_classes: int, /, *, dtype: Any = FLOAT64, out: Any 
     check_size(shape, dtype, "num_classes", num_classes)
     flat = labels if labels.ndim == 1 else labels.reshape(-1)
     check_labels(backend, flat, classes, given=given)
-
-    def write(target: Any) -> None:
-        backend.kernels.one_hot_forward(flat, target if target.ndim == 2 else target.reshape(-1, classes))
-
-    return into(backend, out, shape, dtype, (labels,), write, in_place=False)
+    result = Result(backend, out, shape, dtype, (labels,), in_place=False)
+    backend.kernels.one_hot_forward(flat, result.target.reshape(-1, classes))
+    return result.returned()
 
 
 @cache
@@ -93,10 +112,11 @@ def count_correct(logits: Any, labels: Any, /, *, validate: bool = True) -> Any:
 
 
 def _correct_and_rows(logits: Any, labels: Any, validate: bool) -> tuple[Any, int]:
-    if are_ready(logits, labels):
+    ready = ready_backend(logits)
+    if ready is not None and logits.ndim == 2 and logits.size and are_indices(ready, labels, logits.shape[:1]):
         if validate:
-            check_labels(CPU, labels, logits.shape[1], given=labels)
-        return CPU.kernels.count_correct(logits, labels), len(labels)
+            check_labels(ready, labels, logits.shape[1], given=labels)
+        return ready.kernels.count_correct(logits, labels), len(labels)
     backend = backend_of(logits=logits, labels=labels)
     logits = float_array(backend, logits, "logits")
     if logits.ndim != 2 or logits.shape[1] == 0:
@@ -141,75 +161,3 @@ def accuracy(logits: Any, labels: Any, /, *, validate: bool = True) -> Any:
     """
     correct, rows = _correct_and_rows(logits, labels, validate)
     return correct / max(rows, 1)
-
-
-def gather_scale(
-    x: Any,
-    indices: Any,
-    /,
-    *,
-    scale: float = 1.0,
-    shift: float = 0.0,
-    validate: bool = True,
-    dtype: Any = None,
-    out: Any = None,
-) -> Any:
-    """x[indices] * scale + shift: rows of pixels, say, gathered into a float matrix in one pass.
-
-    Parameters
-    ----------
-    x : array_like
-        Shape (N, D), of any real dtype; uint8 pixels need no copy in floats.
-    indices : array_like of int
-        Shape (B,), each in [0, N).
-    scale, shift : float
-        Applied to each element.
-    validate : bool, default True
-        Check the indices first. Without the check an index outside the rows stands for the nearest.
-    dtype : dtype, optional
-        float32 or float64. By default that of `out`, else x's own if it is one of the two, else float64.
-    out : ndarray, optional
-        Where to write, of shape (B, D).
-
-    Returns
-    -------
-    ndarray
-        Shape (B, D).
-
-    Raises
-    ------
-    TypeError
-        If x holds no real numbers or the indices no integers.
-    ValueError
-        If the shapes do not fit, or an index is outside the rows.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from softgrad import ops
-    >>> ops.gather_scale(np.array([[0, 255], [51, 102]], np.uint8), [1], scale=1 / 255)
-    array([[0.2, 0.4]])
-    """
-    backend = backend_of(x=x, indices=indices, out=out)
-    x = as_array(backend, x, "x")
-    check_real(x.dtype, "x")
-    if x.ndim != 2:
-        raise ValueError(f"x must be a matrix, a row for each index to choose; got shape {x.shape}")
-    given, indices = indices, integer_array(backend, indices, "indices")
-    if indices.ndim != 1:
-        raise ValueError(f"indices must have shape (B,); got shape {indices.shape}")
-    if validate or len(x) == 0:
-        check_labels(backend, indices, len(x), "indices", given=given)
-    if dtype is None:
-        own = x.dtype.newbyteorder("=")
-        dtype = out.dtype if is_array(backend, out) else own if own in KERNEL_DTYPES else FLOAT64
-    dtype = np.dtype(dtype).newbyteorder("=")
-    if dtype not in KERNEL_DTYPES:
-        raise TypeError(f"dtype must be float32 or float64; got {dtype}")
-    scale, shift = (check_number(value, name, dtype=dtype) for value, name in ((scale, "scale"), (shift, "shift")))
-    clean = contiguous(backend, x, compute_dtype(x.dtype.newbyteorder("=")))
-
-    def write(target: Any) -> None:
-        backend.kernels.gather_scale(clean, indices, scale, shift, target)
-
-    return into(backend, out, (len(indices), x.shape[1]), dtype, (clean, indices), write, in_place=False)

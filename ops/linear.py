@@ -7,19 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from softgrad.kernels.formulas.activation_table import ACTIVATIONS
-from softgrad.ops.activations import find_activation, no_backward, parameter_values
-from softgrad.ops.arguments import (
-    check_dtype,
-    check_shape,
-    compute_dtype,
-    contiguous,
-    float_array,
-)
+from softgrad.ops.arguments import check_dtype, check_shape, contiguous, float_array
 from softgrad.ops.backend import Backend, backend_of
-from softgrad.ops.results import Result, check_apart, collide
-
-IDENTITY = ACTIVATIONS["identity"]
+from softgrad.ops.dtypes import compute_dtype
+from softgrad.ops.lookup import IDENTITY, check_differentiable, find_activation, parameter_values
+from softgrad.ops.ready import all_disjoint, has_form, is_like, ready_backend
+from softgrad.ops.results import Result, check_disjoint, overlaps
 
 
 def linear(
@@ -70,8 +63,29 @@ def linear(
     >>> ops.linear([[1.0, 2.0]], [[1.0, -1.0], [1.0, -1.0]], [0.5, 0.5], activation="relu")
     array([[3.5, 0. ]])
     """
+    backend = ready_backend(x)
+    if (
+        backend is not None
+        and ready_backend(w) is backend
+        and x.dtype == w.dtype
+        and x.ndim == w.ndim == 2
+        and x.shape[1] == w.shape[0]
+        and (b is None or has_form(backend, b, w.shape[1:], x.dtype))
+        and (out is None or has_form(backend, out, (len(x), w.shape[1]), x.dtype))
+        and (preactivation is None or has_form(backend, preactivation, (len(x), w.shape[1]), x.dtype))
+        and all_disjoint((out, preactivation), (x, w, b))
+    ):
+        row = find_activation(activation)
+        values = parameter_values(row, parameters, x.dtype)
+        with np.errstate(all="ignore"):  # infinities and NaN are the caller's own and go where they must, silently
+            product = backend.xp.matmul(x, w, out=out)
+        if b is not None or preactivation is not None or row is not IDENTITY:
+            bias = backend.xp.zeros(w.shape[1], x.dtype) if b is None else b
+            backend.kernels.bias_activation_forward(row, product, bias, values, preactivation, product)
+        return product
+
     backend = backend_of(x=x, w=w, b=b, preactivation=preactivation, out=out)
-    row = IDENTITY if activation is None else find_activation(activation)
+    row = find_activation(activation)
     x = float_array(backend, x, "x")
     w = matching(backend, w, "w", x)
     inputs, outputs = weight_shape(w)
@@ -98,7 +112,7 @@ def linear(
             backend.kernels.bias_activation_forward(row, product, bias, values, None, product)
     else:
         kept = Result(backend, preactivation, shape, x.dtype, reads, in_place=False, name="preactivation")
-        check_apart(backend, (result, kept), "pass two arrays")
+        check_disjoint(backend, (result, kept), "pass two arrays")
         matmul(backend, matrix, weights, product)
         kept_product = kept.target.reshape(rows, outputs)
         backend.kernels.bias_activation_forward(row, product, bias, values, kept_product, product)
@@ -163,10 +177,36 @@ def linear_backward(
         raise TypeError(f"out must be a tuple of three arrays or None; got {type(out).__name__}")
     out_x, out_w, out_b = (None, None, None) if out is None else out
     out_x = out_x if input_grad else None
+    backend = ready_backend(grad)
+    if (
+        backend is not None
+        and ready_backend(x) is ready_backend(w) is backend
+        and grad.dtype == x.dtype == w.dtype
+        and grad.ndim == x.ndim == 2
+        and len(grad) == len(x)
+        and w.shape == (x.shape[1], grad.shape[1])
+        and ((saved is None and activation is None) or is_like(backend, saved, grad))
+        and (out_x is None or is_like(backend, out_x, x))
+        and (out_w is None or is_like(backend, out_w, w))
+        and (out_b is None or has_form(backend, out_b, w.shape[1:], w.dtype))
+        and all_disjoint((out_x, out_w, out_b), (grad, saved, x, w))
+    ):
+        row = find_activation(activation)
+        check_differentiable(row)
+        values = parameter_values(row, parameters, grad.dtype)
+        xp = backend.xp
+        own = overwrite_grad and all_disjoint((grad,), (None if saved is grad else saved, x, w))
+        dz = grad if own else xp.empty_like(grad)
+        db = xp.empty(w.shape[1], w.dtype) if out_b is None else out_b
+        backend.kernels.bias_activation_backward(row, grad, grad if saved is None else saved, values, dz, db)
+        with np.errstate(all="ignore"):
+            dw = xp.matmul(x.T, dz, out=out_w)
+            dx = xp.matmul(dz, w.T, out=out_x) if input_grad else None
+        return dx, dw, db
+
     backend = backend_of(grad=grad, saved=saved, x=x, w=w, out_x=out_x, out_w=out_w, out_b=out_b)
-    row = IDENTITY if activation is None else find_activation(activation)
-    if row.backward is None:
-        raise no_backward(row)
+    row = find_activation(activation)
+    check_differentiable(row)
     grad = float_array(backend, grad, "grad")
     x = matching(backend, x, "x", grad, "grad")
     w = matching(backend, w, "w", grad, "grad")
@@ -191,22 +231,22 @@ def linear_backward(
     own = (
         overwrite_grad
         and getattr(clean_grad.flags, "writeable", True)
-        and not collide(clean_grad, clean_saved, in_place=True)
-        and not any(collide(clean_grad, array, in_place=False) for array in (matrix, weights))
+        and not overlaps(clean_grad, clean_saved, in_place=True)
+        and not any(overlaps(clean_grad, array, in_place=False) for array in (matrix, weights))
     )
     grad_product = clean_grad if own else backend.xp.empty_like(clean_grad)
 
     # All are computed before the first is returned, since it may lie over an argument that another needs.
     reads = (clean_grad, clean_saved, matrix, weights, grad_product)
-    dx = Result(backend, out_x, x.shape, grad.dtype, reads, in_place=False, name="out[0]") if input_grad else None
-    dw = Result(backend, out_w, w.shape, grad.dtype, reads, in_place=False, name="out[1]")
-    db = Result(backend, out_b, (outputs,), grad.dtype, reads, in_place=False, name="out[2]")
-    check_apart(backend, (dw, db) if dx is None else (dx, dw, db), "pass arrays of their own")
-    backend.kernels.bias_activation_backward(row, clean_grad, clean_saved, values, grad_product, db.target)
-    matmul(backend, matrix.T, grad_product, dw.target)
-    if dx is not None:
-        matmul(backend, grad_product, weights.T, dx.target.reshape(rows, inputs))
-    return None if dx is None else dx.returned(), dw.returned(), db.returned()
+    of_x = Result(backend, out_x, x.shape, grad.dtype, reads, in_place=False, name="out[0]") if input_grad else None
+    of_w = Result(backend, out_w, w.shape, grad.dtype, reads, in_place=False, name="out[1]")
+    of_b = Result(backend, out_b, (outputs,), grad.dtype, reads, in_place=False, name="out[2]")
+    check_disjoint(backend, (of_w, of_b) if of_x is None else (of_x, of_w, of_b), "pass arrays of their own")
+    backend.kernels.bias_activation_backward(row, clean_grad, clean_saved, values, grad_product, of_b.target)
+    matmul(backend, matrix.T, grad_product, of_w.target)
+    if of_x is not None:
+        matmul(backend, grad_product, weights.T, of_x.target.reshape(rows, inputs))
+    return None if of_x is None else of_x.returned(), of_w.returned(), of_b.returned()
 
 
 def matching(backend: Backend, value: Any, name: str, other: Any, other_name: str = "x") -> Any:
@@ -223,5 +263,5 @@ def weight_shape(w: Any) -> tuple[int, int]:
 
 
 def matmul(backend: Backend, a: Any, b: Any, out: Any) -> None:
-    with np.errstate(all="ignore"):  # infinities and NaN are the caller's own and go where they must, silently
+    with np.errstate(all="ignore"):
         backend.xp.matmul(a, b, out=out)

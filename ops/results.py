@@ -7,22 +7,16 @@ lies apart from what they read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from softgrad.ops.arguments import (
-    KERNEL_DTYPES,
-    check_shape,
-    compute_dtype,
-    convert,
-    fits,
-    is_array,
-    is_clean,
-)
+from softgrad.ops.arguments import check_shape, convert, is_array, is_contiguous
 from softgrad.ops.backend import Backend
+from softgrad.ops.dtypes import KERNEL_DTYPES, compute_dtype
+from softgrad.ops.ready import same_or_disjoint
 
 # How much NumPy may do to find whether two strided arrays have an element in common, which may be exponential.
 OVERLAP_WORK = 100_000
@@ -69,8 +63,8 @@ class Result:
         direct = (
             memory is not None
             and memory.dtype in KERNEL_DTYPES
-            and is_clean(memory)
-            and not any(collide(memory, read, in_place) for read in reads)
+            and is_contiguous(memory)
+            and not any(overlaps(memory, read, in_place) for read in reads)
         )
         self.target = memory if direct else backend.xp.empty(shape, compute_dtype(dtype))
 
@@ -89,22 +83,6 @@ class Result:
             with np.errstate(all="ignore"):
                 self.memory[...] = self.target
         return self._out
-
-
-def into(
-    backend: Backend,
-    out: Any,
-    shape: tuple[int, ...],
-    dtype: Any,
-    reads: Iterable[Any],
-    write: Callable[[Any], None],
-    *,
-    in_place: bool = True,
-) -> Any:
-    """The one `Result` of a call, filled by `write(target)` and returned."""
-    result = Result(backend, out, shape, dtype, reads, in_place=in_place)
-    write(result.target)
-    return result.returned()
 
 
 def writable(backend: Backend, out: Any, shape: tuple[int, ...], dtype: Any, name: str = "out") -> Any:
@@ -132,22 +110,7 @@ def writable(backend: Backend, out: Any, shape: tuple[int, ...], dtype: Any, nam
     return out
 
 
-def ready_out(out: Any, x: Any, y: Any = None) -> Any:
-    """Where a result like the ready array `x` can be written at once, a new array or `out`; None if it cannot.
-
-    `x` and `y` are what the kernel reads while it writes.
-    """
-    if out is None:
-        return np.empty(x.shape, x.dtype)
-    return out if fits(out, x) and apart(out, x) and (y is None or apart(out, y)) else None
-
-
-def apart(out: Any, array: Any) -> bool:
-    """Are the two the same array, or arrays whose memory does not even overlap by its bounds?"""
-    return out is array or (out.base is None and array.base is None) or not np.may_share_memory(out, array)
-
-
-def check_apart(backend: Backend, results: Iterable[Result], remedy: str) -> None:
+def check_disjoint(backend: Backend, results: Iterable[Result], remedy: str) -> None:
     """Raise ValueError if two of a call's results have memory in common."""
     given = [result for result in results if result.memory is not None]
     for a, b in combinations(given, 2):
@@ -156,7 +119,7 @@ def check_apart(backend: Backend, results: Iterable[Result], remedy: str) -> Non
 
 
 def _share_memory(backend: Backend, a: Any, b: Any) -> bool:
-    if a is not b and apart(a, b):
+    if a is not b and same_or_disjoint(a, b):
         return False
     try:
         if backend.xp is np:
@@ -166,15 +129,15 @@ def _share_memory(backend: Backend, a: Any, b: Any) -> bool:
         return True
 
 
-def collide(out: Any, array: Any, in_place: bool) -> bool:
+def overlaps(out: Any, array: Any, in_place: bool) -> bool:
     """May the kernel not be given `out`, clean, to write to while it reads the array?"""
     if out is array:
         return not in_place
-    if apart(out, array):
+    if same_or_disjoint(out, array):
         return False
     # With one start, size and dtype, both contiguous, element i of the one is element i of the other.
     same = out.dtype == array.dtype and out.size == array.size and _address(out) == _address(array)
-    return not (in_place and same and is_clean(array))
+    return not (in_place and same and is_contiguous(array))
 
 
 def _address(array: Any) -> int:

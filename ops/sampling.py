@@ -7,17 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from softgrad.ops.arguments import (
-    INT64,
-    check_size,
-    compute_dtype,
-    contiguous,
-    float_array,
-    place_of,
-    shown,
-    whole_number,
-)
+from softgrad.kernels.formulas.conditions import is_class
+from softgrad.ops.arguments import contiguous, float_array, place_of
 from softgrad.ops.backend import backend_of
+from softgrad.ops.dtypes import INT64, compute_dtype
+from softgrad.ops.scalars import check_size, shown, whole_number
 from softgrad.ops.softmax import ONE, checked_temperature
 
 
@@ -113,7 +107,7 @@ def sample_categorical(
     if draws:
         matrix = contiguous(backend, logits, dtype).reshape(rows, classes)
         backend.kernels.sample_categorical_forward(matrix, temperature, key, drawn)
-        bad = backend.kernels.first_outside(drawn, classes) if validate else -1
+        bad = backend.kernels.first_failing(is_class, drawn, classes) if validate else -1
         if bad >= 0:
             place = place_of(bad % rows, kept)
             raise ValueError(

@@ -3,119 +3,133 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from softgrad.ops.arguments import (
-    SEEN,
-    check_dtype,
-    check_shape,
-    compute_dtype,
-    fits,
-    float_array,
-    is_ready,
-    mask_array,
-    real_number,
-    shown,
-)
-from softgrad.ops.axes import Axis, rows_of
-from softgrad.ops.backend import CPU, Backend, backend_of
-from softgrad.ops.results import into, ready_out
-
-Kernel = Callable[..., None]
-
-# Where an op goes at once with an array that is ready.
-KERNELS = CPU.kernels
+from softgrad.kernels.formulas.softmax import LOG_SOFTMAX, SOFTMAX, Normalised
+from softgrad.ops.arguments import SEEN, check_dtype, check_shape, float_array, mask_array
+from softgrad.ops.axes import Axis, Rows, remembered
+from softgrad.ops.backend import Backend, backend_of
+from softgrad.ops.dtypes import compute_dtype
+from softgrad.ops.ready import is_like, ready_backend, ready_target
+from softgrad.ops.results import Result
+from softgrad.ops.scalars import real_number, shown
 
 # The defaults. An op knows by identity that an option was left alone, before it has looked at any value.
 LAST = -1
 ONE = 1.0
 
+# Temperatures between these are in float32 neither 0 nor infinite nor subnormal.
+USUAL_TEMPERATURES = 1e-37, 1e38
+
 
 def checked_temperature(value: Any, dtype: Any) -> float:
     """The temperature as a number of that dtype, in which a tiny one may be 0; 0 and infinity are exact limits."""
-    number = real_number(value, "temperature")
+    number = value if type(value) is float else real_number(value, "temperature")
+    if USUAL_TEMPERATURES[0] < number < USUAL_TEMPERATURES[1]:
+        return float(dtype.type(number))
     if not number >= 0:
         raise ValueError(f"temperature must be 0 or above; got {shown(value)}")
     with np.errstate(over="ignore", under="ignore"):
         return float(dtype.type(number))
 
 
-class _Mask:
-    """Which elements take part: hidden ones are filled before a kernel sees them, and in what it wrote."""
-
-    def __init__(self, backend: Backend, where: Any, shape: tuple[int, ...]) -> None:
-        self._xp = backend.xp
-        self.seen = mask_array(backend, where, shape)
-
-    def filled(self, array: Any, fill: float) -> Any:
-        """A copy with `fill` where an element is hidden."""
-        return self._xp.where(self.seen, array, array.dtype.type(fill))
-
-    def fill(self, target: Any, fill: float) -> None:
-        """Write `fill` where an element is hidden."""
-        self._xp.copyto(target, target.dtype.type(fill), where=~self.seen)
+def _hide(backend: Backend, where: Any, array: Any, fill: float) -> tuple[Any, Any]:
+    """Which elements `where` hides, and a copy of the array with `fill` in their place."""
+    if not (type(where) is backend.array_type and where.dtype == np.bool_ and where.shape == array.shape):
+        where = mask_array(backend, where, array.shape)
+    hidden, copy = ~where, array.copy()
+    backend.xp.putmask(copy, hidden, fill)
+    return hidden, copy
 
 
-def _forward(
-    cpu_kernel: Kernel, x: Any, axis: Axis, temperature: Any, where: Any, out: Any, hidden: float = 0.0
-) -> Any:
-    """softmax or log_softmax; `hidden` is the result of what `where` hides."""
-    if axis is LAST and temperature is ONE and where is None and is_ready(x) and x.ndim == 2:
-        target = ready_out(out, x)
-        if target is not None:
-            cpu_kernel(x, temperature, target)
+def _forward(row: Normalised, x: Any, axis: Axis, temperature: Any, where: Any, out: Any) -> Any:
+    """What the row makes of x; arrays that are ready are spared all preparing."""
+    backend = ready_backend(x)
+    if backend is not None and (where is None or type(where) is backend.array_type):
+        target = backend.xp.empty(x.shape, x.dtype) if out is None else ready_target(backend, out, x)
+        if axis is LAST and temperature is ONE and where is None and target is not None and x.ndim == 2:
+            backend.kernels.normalised(row)(x, temperature, target)
+            return target
+        if target is not None and x.ndim:
+            _normalise(row, backend, x, axis, temperature, where, target)
             return target
     backend = backend_of(x=x, where=where, out=out)
     x = float_array(backend, x, "x", unmask=SEEN)
-    dtype = compute_dtype(x.dtype)
-    temperature = checked_temperature(temperature, dtype)
-    rows = rows_of(x.shape, axis)
-    mask = None if where is None else _Mask(backend, where, x.shape)
-    x = x if mask is None else mask.filled(x, -math.inf)
-    view = rows.view(backend, x, dtype)
-    run = rows.kernel(backend, cpu_kernel.__name__)
-
-    def write(target: Any) -> None:
-        if view.size:
-            rows.write(backend, target, lambda result: run(view, temperature, result))
-            if mask is not None:  # a row with nothing to see is NaN, as one of -inf is
-                mask.fill(target, hidden)
-
-    reads = (view,) if mask is None else (view, mask.seen)
-    return into(backend, out, x.shape, x.dtype, reads, write)
+    result = Result(backend, out, x.shape, x.dtype, (x,))
+    _normalise(row, backend, x, axis, temperature, where, result.target)
+    return result.returned()
 
 
-def _backward(cpu_kernel: Kernel, grad: Any, y: Any, axis: Axis, temperature: Any, where: Any, out: Any) -> Any:
-    if axis is LAST and temperature is ONE and where is None and is_ready(grad) and fits(y, grad) and grad.ndim == 2:
-        target = ready_out(out, grad, y)
-        if target is not None:
-            cpu_kernel(grad, y, temperature, target)
+def _normalise(
+    row: Normalised, backend: Backend, x: Any, axis: Axis, temperature: Any, where: Any, target: Any
+) -> None:
+    """Have in `target`, of the dtype computed in, what the row makes of x."""
+    if temperature is not ONE:
+        temperature = checked_temperature(temperature, target.dtype)
+    rows = (remembered if type(axis) is int else Rows)(x.shape, axis, backend.kernels.FEWEST_COLUMNS)
+    if where is not None:
+        hidden, x = _hide(backend, where, x, -math.inf)
+    forward = backend.kernels.normalised(row)
+    if rows.moved or not is_like(backend, x, target):
+        written = rows.target(backend, target)
+        forward(rows.view(backend, x, target.dtype), temperature, written)
+        rows.put_back(written, target)
+    else:
+        forward(x.reshape(rows.view_shape), temperature, target.reshape(rows.view_shape))
+    if where is not None:  # a row with nothing to see is NaN, as one of -inf is
+        backend.xp.putmask(target, hidden, row.hidden)
+
+
+def _backward(row: Normalised, grad: Any, y: Any, axis: Axis, temperature: Any, where: Any, out: Any) -> Any:
+    """The gradient of what the row made y of."""
+    backend = ready_backend(grad)
+    if backend is not None and is_like(backend, y, grad) and (where is None or type(where) is backend.array_type):
+        target = backend.xp.empty(grad.shape, grad.dtype) if out is None else ready_target(backend, out, grad, y)
+        if (
+            axis is LAST
+            and temperature is ONE
+            and where is None
+            and target is not None
+            and grad.ndim == 2
+            and grad.size
+        ):
+            backend.kernels.normalised_backward(row)(grad, y, temperature, target)
+            return target
+        if target is not None and grad.ndim:
+            _differentiate(row, backend, grad, y, axis, temperature, where, target)
             return target
     backend = backend_of(grad=grad, y=y, where=where, out=out)
     grad = float_array(backend, grad, "grad", unmask=SEEN)
     y = float_array(backend, y, "y", unmask=SEEN)
     check_shape(grad, y.shape, "grad", "as y has")
     check_dtype(grad, y.dtype, "grad", "as y is")
-    dtype = compute_dtype(grad.dtype)
-    # At temperature 0 the output is constant between ties: its gradient is 0, which is the kernel's at infinity.
-    temperature = checked_temperature(temperature, dtype) or math.inf
-    rows = rows_of(grad.shape, axis)
-    mask = None if where is None else _Mask(backend, where, grad.shape)
-    grad = grad if mask is None else mask.filled(grad, 0.0)
-    grad_view, y_view = rows.view(backend, grad, dtype), rows.view(backend, y, dtype)
-    reads = (grad_view, y_view) if mask is None else (grad_view, y_view, mask.seen)
-    run = rows.kernel(backend, cpu_kernel.__name__)
+    result = Result(backend, out, grad.shape, grad.dtype, (grad, y))
+    _differentiate(row, backend, grad, y, axis, temperature, where, result.target)
+    return result.returned()
 
-    def write(target: Any) -> None:
-        if grad_view.size:
-            rows.write(backend, target, lambda result: run(grad_view, y_view, temperature, result))
-            if mask is not None:
-                mask.fill(target, 0.0)
 
-    return into(backend, out, grad.shape, grad.dtype, reads, write)
+def _differentiate(
+    row: Normalised, backend: Backend, grad: Any, y: Any, axis: Axis, temperature: Any, where: Any, target: Any
+) -> None:
+    """Have in `target`, of the dtype computed in, that gradient."""
+    if temperature is not ONE:
+        # At temperature 0 the output is constant between ties: its gradient is 0, the kernel's at infinity.
+        temperature = checked_temperature(temperature, target.dtype) or math.inf
+    rows = (remembered if type(axis) is int else Rows)(grad.shape, axis, backend.kernels.FEWEST_COLUMNS)
+    if where is not None:
+        hidden, grad = _hide(backend, where, grad, 0.0)
+    backward = backend.kernels.normalised_backward(row)
+    if rows.moved or not is_like(backend, grad, target) or not is_like(backend, y, target):
+        written = rows.target(backend, target)
+        views = rows.view(backend, grad, target.dtype), rows.view(backend, y, target.dtype)
+        backward(*views, temperature, written)
+        rows.put_back(written, target)
+    else:
+        backward(*(array.reshape(rows.view_shape) for array in (grad, y)), temperature, target.reshape(rows.view_shape))
+    if where is not None:
+        backend.xp.putmask(target, hidden, 0.0)
 
 
 def softmax(x: Any, /, *, axis: Axis = LAST, temperature: float = ONE, where: Any = None, out: Any = None) -> Any:
@@ -159,7 +173,7 @@ def softmax(x: Any, /, *, axis: Axis = LAST, temperature: float = ONE, where: An
     >>> ops.softmax([[1.0, 2.0, 1.0]], where=[True, False, True])
     array([[0.5, 0. , 0.5]])
     """
-    return _forward(KERNELS.softmax_forward, x, axis, temperature, where, out)
+    return _forward(SOFTMAX, x, axis, temperature, where, out)
 
 
 def log_softmax(x: Any, /, *, axis: Axis = LAST, temperature: float = ONE, where: Any = None, out: Any = None) -> Any:
@@ -174,7 +188,7 @@ def log_softmax(x: Any, /, *, axis: Axis = LAST, temperature: float = ONE, where
     >>> ops.log_softmax([0.0, -1000.0])
     array([    0., -1000.])
     """
-    return _forward(KERNELS.log_softmax_forward, x, axis, temperature, where, out, hidden=-math.inf)
+    return _forward(LOG_SOFTMAX, x, axis, temperature, where, out)
 
 
 def logsumexp(x: Any, /, *, axis: Axis = LAST, keepdims: bool = False, where: Any = None, out: Any = None) -> Any:
@@ -213,25 +227,26 @@ def logsumexp(x: Any, /, *, axis: Axis = LAST, keepdims: bool = False, where: An
     >>> float(ops.logsumexp([1000.0, 1000.0]))
     1000.6931471805599
     """
-    if axis is LAST and out is None and not keepdims and where is None and is_ready(x) and x.ndim == 2 and x.shape[1]:
-        sums = np.empty(x.shape[0], x.dtype)
-        KERNELS.logsumexp_forward(x, sums)
+    backend = ready_backend(x)
+    plain = axis is LAST and not keepdims and where is None and out is None
+    if plain and backend is not None and x.ndim == 2 and x.size:
+        sums = backend.xp.empty(x.shape[0], x.dtype)
+        backend.kernels.logsumexp(x, sums)
         return sums
-    backend = backend_of(x=x, where=where, out=out)
-    x = float_array(backend, x, "x", unmask=SEEN)
-    rows = rows_of(x.shape, axis)
+    if backend is None or where is not None or out is not None:
+        backend = backend_of(x=x, where=where, out=out)
+        x = float_array(backend, x, "x", unmask=SEEN)
+    rows = (remembered if type(axis) is int else Rows)(x.shape, axis, backend.kernels.FEWEST_COLUMNS)
     if where is not None:
-        x = _Mask(backend, where, x.shape).filled(x, -math.inf)
+        _, x = _hide(backend, where, x, -math.inf)
     view = rows.view(backend, x, compute_dtype(x.dtype))
-
-    def write(target: Any) -> None:
-        if view.shape[1] == 0:
-            target[...] = -math.inf
-        elif view.size:
-            rows.kernel(backend, "logsumexp_forward")(view, target.reshape(view.shape[:1] + view.shape[2:]))
-
     shape = rows.keepdims_shape if keepdims else rows.kept_shape
-    return into(backend, out, shape, x.dtype, (view,), write, in_place=False)
+    result = Result(backend, out, shape, x.dtype, (view,), in_place=False)
+    if view.shape[1] == 0:
+        result.target[...] = -math.inf
+    elif view.size:
+        backend.kernels.logsumexp(view, result.target.reshape(view.shape[:1] + view.shape[2:]))
+    return result.returned()
 
 
 def softmax_backward(
@@ -266,7 +281,7 @@ def softmax_backward(
     ValueError
         If the shapes differ, or for what `softmax` raises it.
     """
-    return _backward(KERNELS.softmax_backward, grad, y, axis, temperature, where, out)
+    return _backward(SOFTMAX, grad, y, axis, temperature, where, out)
 
 
 def log_softmax_backward(
@@ -276,4 +291,4 @@ def log_softmax_backward(
 
     `y` is the output of `log_softmax`; parameters, results and errors are otherwise those of `softmax_backward`.
     """
-    return _backward(KERNELS.log_softmax_backward, grad, y, axis, temperature, where, out)
+    return _backward(LOG_SOFTMAX, grad, y, axis, temperature, where, out)

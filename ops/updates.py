@@ -4,31 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from softgrad.kernels.formulas import updates as rules
-from softgrad.ops.arguments import (
-    check_dtype,
-    check_number,
-    check_real,
-    check_shape,
-    compute_dtype,
-    contiguous,
-    fits,
-    float_array,
-    is_array,
-    is_ready,
-    shown,
-    whole_number,
-)
-from softgrad.ops.backend import CPU, Backend, backend_of
-from softgrad.ops.results import Result, apart, check_apart, writable
-
-# States that only some options need, and which.
-NEEDED_FOR = {
-    "velocity": " when momentum is above 0",
-    "momentum_buffer": " when momentum is above 0",
-    "grad_avg": " when centered",
-    "max_exp_avg_sq": " with amsgrad",
-}
+from softgrad.kernels.formulas.registry import UPDATE_RULES
+from softgrad.ops.scalars import shown
+from softgrad.ops.update_steps import check_numbers, check_step, prepared, take_step
 
 
 def sgd_update(
@@ -84,18 +62,15 @@ def sgd_update(
     >>> param
     array([0.9, 1.9])
     """
-    backend, grad, ready = _arrays(param, grad, velocity=velocity)
-    dtype = grad.dtype
-    lr = check_number(lr, "lr", minimum=0.0, dtype=dtype)
-    momentum = check_number(momentum, "momentum", minimum=0.0, dtype=dtype)
-    weight_decay = check_number(weight_decay, "weight_decay", minimum=0.0, dtype=dtype)
-    if momentum == 0:
-        if nesterov:
-            raise ValueError(f"nesterov needs momentum above 0; got momentum {momentum}")
-        _update(backend, ready, rules.sgd, param, grad, {}, (lr, weight_decay))
-        return
-    rule = rules.sgd_nesterov if nesterov else rules.sgd_momentum
-    _update(backend, ready, rule, param, grad, {"velocity": velocity}, (lr, weight_decay, momentum))
+    backend, grad, ready = prepared(param, grad, velocity=velocity)
+    lr, momentum, weight_decay = check_numbers(grad.dtype, lr=lr, momentum=momentum, weight_decay=weight_decay)
+    if momentum > 0:
+        rule = UPDATE_RULES["sgd_nesterov" if nesterov else "sgd_momentum"]
+        take_step(backend, ready, rule, param, grad, (velocity,), (lr, weight_decay, momentum))
+    elif nesterov:
+        raise ValueError(f"nesterov needs momentum above 0; got momentum {momentum}")
+    else:
+        take_step(backend, ready, UPDATE_RULES["sgd"], param, grad, (), (lr, weight_decay))
 
 
 def adagrad_update(
@@ -154,15 +129,12 @@ def adagrad_update(
     >>> param, state_sum
     (array([0.5, 2.5]), array([100.,   1.]))
     """
-    backend, grad, ready = _arrays(param, grad, state_sum=state_sum)
-    dtype = grad.dtype
-    lr = check_number(lr, "lr", minimum=0.0, dtype=dtype)
-    lr_decay = check_number(lr_decay, "lr_decay", minimum=0.0)
-    weight_decay = check_number(weight_decay, "weight_decay", minimum=0.0, dtype=dtype)
-    eps = check_number(eps, "eps", minimum=0.0, dtype=dtype)
-    step = _check_step(step)
-    numbers = lr / (1 + (step - 1) * lr_decay), weight_decay, eps
-    _update(backend, ready, rules.adagrad, param, grad, {"state_sum": state_sum}, numbers)
+    backend, grad, ready = prepared(param, grad, state_sum=state_sum)
+    lr, lr_decay, weight_decay, eps = check_numbers(
+        grad.dtype, lr=lr, lr_decay=lr_decay, weight_decay=weight_decay, eps=eps
+    )
+    numbers = lr / (1 + (check_step(step) - 1) * lr_decay), weight_decay, eps
+    take_step(backend, ready, UPDATE_RULES["adagrad"], param, grad, (state_sum,), numbers)
 
 
 def rmsprop_update(
@@ -232,22 +204,21 @@ def rmsprop_update(
     >>> param, square_avg
     (array([0., 3.]), array([ 4., 16.]))
     """
-    backend, grad, ready = _arrays(
+    backend, grad, ready = prepared(
         param, grad, square_avg=square_avg, grad_avg=grad_avg, momentum_buffer=momentum_buffer
     )
-    dtype = grad.dtype
-    lr = check_number(lr, "lr", minimum=0.0, dtype=dtype)
-    kept = _check_kept(alpha, "alpha")
-    eps = check_number(eps, "eps", minimum=0.0, dtype=dtype)
-    weight_decay = check_number(weight_decay, "weight_decay", minimum=0.0, dtype=dtype)
-    momentum = check_number(momentum, "momentum", minimum=0.0, dtype=dtype)
-    rule, states = rules.rmsprop, {"square_avg": square_avg}
+    lr, kept, eps, weight_decay, momentum = check_numbers(
+        grad.dtype, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum
+    )
+    rule, states, numbers = "rmsprop", [square_avg], [lr, weight_decay, eps, kept, 1 - kept]
     if centered:
-        rule, states["grad_avg"] = rules.rmsprop_centered, grad_avg
+        rule += "_centered"
+        states.append(grad_avg)
     if momentum > 0:
-        rule = rules.rmsprop_centered_momentum if centered else rules.rmsprop_momentum
-        states["momentum_buffer"] = momentum_buffer
-    _update(backend, ready, rule, param, grad, states, (lr, weight_decay, eps, kept, 1 - kept, momentum))
+        rule += "_momentum"
+        states.append(momentum_buffer)
+        numbers.append(momentum)
+    take_step(backend, ready, UPDATE_RULES[rule], param, grad, states, numbers)
 
 
 def adam_update(
@@ -371,17 +342,14 @@ def _adam(
     max_exp_avg_sq: Any,
     decoupled: bool,
 ) -> None:
-    backend, grad, ready = _arrays(param, grad, exp_avg=exp_avg, exp_avg_sq=exp_avg_sq, max_exp_avg_sq=max_exp_avg_sq)
-    dtype = grad.dtype
-    lr = check_number(lr, "lr", minimum=0.0, dtype=dtype)
-    eps = check_number(eps, "eps", minimum=0.0, dtype=dtype)
-    weight_decay = check_number(weight_decay, "weight_decay", minimum=0.0, dtype=dtype)
-    step = _check_step(step)
+    backend, grad, ready = prepared(param, grad, exp_avg=exp_avg, exp_avg_sq=exp_avg_sq, max_exp_avg_sq=max_exp_avg_sq)
+    lr, eps, weight_decay = check_numbers(grad.dtype, lr=lr, eps=eps, weight_decay=weight_decay)
+    step = check_step(step)
     try:
         beta1, beta2 = betas
     except (TypeError, ValueError):
         raise TypeError(f"betas must be a pair of numbers; got {shown(betas)}") from None
-    beta1, beta2 = _check_kept(beta1, "betas[0]"), _check_kept(beta2, "betas[1]")
+    beta1, beta2 = check_numbers(grad.dtype, **{"betas[0]": beta1, "betas[1]": beta2})
     numbers = (
         lr / (1 - beta1**step),
         0.0 if decoupled else weight_decay,
@@ -393,93 +361,8 @@ def _adam(
         1 / (1 - beta2**step) ** 0.5,
         1 - lr * weight_decay if decoupled else 1.0,
     )
-    rule, states = rules.adam, {"exp_avg": exp_avg, "exp_avg_sq": exp_avg_sq}
     if amsgrad:
-        rule, states["max_exp_avg_sq"] = rules.adam_amsgrad, max_exp_avg_sq
-    _update(backend, ready, rule, param, grad, states, numbers)
-
-
-# Beyond this the powers of a mean's shares are 0, and an integer may be no float.
-LAST_STEP = 1 << 60
-
-
-def _check_step(step: Any) -> int:
-    """`step` as the number of a step; raises TypeError or ValueError unless it can be one."""
-    number = whole_number(step, "step", "an integer, 1 for the first step")
-    if number < 1:
-        raise ValueError(f"step must be 1 for the first step, or above; got {shown(step)}")
-    return min(number, LAST_STEP)
-
-
-def _check_kept(value: Any, name: str) -> float:
-    """`value` as the share of a mean that is kept at a step: a number at least 0 and below 1."""
-    kept = check_number(value, name, minimum=0.0)
-    if kept >= 1:
-        raise ValueError(f"{name} must be below 1; got {shown(value)}")
-    return kept
-
-
-def _arrays(param: Any, grad: Any, **states: Any) -> tuple[Backend, Any, bool]:
-    """The backend, the gradient as kernels take it, and whether both arrays have been ready.
-
-    Raises TypeError or ValueError unless param can be updated and grad is like it; the states are yet to be checked.
-    """
-    if is_ready(param) and fits(grad, param) and apart(param, grad):
-        return CPU, grad, True
-    backend = backend_of(param=param, grad=grad, **states)
-    if not is_array(backend, param) or param.dtype.kind != "f":
-        kind = param.dtype if is_array(backend, param) else type(param).__name__
-        raise TypeError(f"param must be an array of floats, since it is updated in place; got {kind}")
-    dtype = param.dtype.newbyteorder("=")
-    check_real(dtype, "param")
-    writable(backend, param, param.shape, dtype, "param")
-    grad = float_array(backend, grad, "grad")
-    check_shape(grad, param.shape, "grad", "as param has")
-    check_dtype(grad, dtype, "grad", "as param is")
-    return backend, contiguous(backend, grad, compute_dtype(dtype)), False
-
-
-def _update(
-    backend: Backend,
-    ready: bool,
-    rule: rules.Rule,
-    param: Any,
-    grad: Any,
-    states: dict[str, Any],
-    numbers: tuple[float, ...],
-) -> None:
-    """Check the states, then take the rule's step, in place or with clean copies that are then written back."""
-    step = backend.kernels.update(rule)
-    if ready and _are_ready(states, param, grad):
-        step(param, grad, states.values(), numbers)
-        return
-
-    backend_of(param=param, grad=grad, **states)
-    for name, state in states.items():
-        if state is None:
-            raise ValueError(
-                f"{name} must be an array like param{NEEDED_FOR.get(name, '')}; got None; "
-                "pass zeros like param before the first step"
-            )
-    shape, dtype, written = param.shape, param.dtype.newbyteorder("="), {"param": param, **states}
-    results = [Result(backend, array, shape, dtype, (grad,), name=name) for name, array in written.items()]
-    check_apart(backend, results, "pass an array of zeros like param")
-    for result in results:
-        result.load()
-    of_param, *of_states = [result.target for result in results]
-    step(of_param, grad, of_states, numbers)
-    for result in results:
-        result.returned()
-
-
-def _are_ready(states: dict[str, Any], param: Any, grad: Any) -> bool:
-    """Can a CPU kernel write to the states as they are, beside the ready arrays param and grad?"""
-    written = [param]
-    for state in states.values():
-        if not fits(state, param) or not apart(state, grad):
-            return False
-        for other in written:
-            if state is other or not apart(state, other):
-                return False
-        written.append(state)
-    return True
+        states = exp_avg, exp_avg_sq, max_exp_avg_sq
+        take_step(backend, ready, UPDATE_RULES["adam_amsgrad"], param, grad, states, numbers)
+    else:
+        take_step(backend, ready, UPDATE_RULES["adam"], param, grad, (exp_avg, exp_avg_sq), numbers)

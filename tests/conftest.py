@@ -12,11 +12,9 @@ import hypothesis
 import pytest
 from numba.core import config
 
-# The tests and the tools are no packages; `reference` and `numerics` lie beside the tests. In Numba's CUDA simulator
-# `import cupy` finds a stand-in, and so the GPU backend is present.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-sys.path.insert(0, str(Path(__file__).resolve().parent / ("simulator" if "NUMBA_ENABLE_CUDASIM" in os.environ else "")))
+# In Numba's CUDA simulator `import cupy` finds a stand-in, and so the GPU backend is present.
+if "NUMBA_ENABLE_CUDASIM" in os.environ:
+    sys.path.insert(0, str(Path(__file__).resolve().parent / "support" / "simulator"))
 
 from numerics import Arrays
 
@@ -24,9 +22,9 @@ from softgrad.kernels.cpu import threads
 from softgrad.ops.backend import get_backend
 from softgrad.ops.gpu import BackendUnavailableError
 
-collect_ignore = ["simulator"]
+collect_ignore = ["support"]
 if find_spec("numba_cuda") is None:  # there is none for macOS
-    collect_ignore += ["test_cuda_compile.py", "test_cuda_launch.py"]
+    collect_ignore += ["kernels/test_cuda_compile.py", "kernels/test_cuda_launch.py"]
 
 # What pytest-xdist tells its workers of the terminal is not so of the pipe that they write to.
 for size in ("COLUMNS", "LINES"):
@@ -48,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def small_blocks() -> Iterator[None]:
-    """In the simulator few threads do what many do on a card: small arrays then take every path."""
+    """In the simulator few threads do what many do on a GPU: small arrays then take every path."""
     if not config.ENABLE_CUDASIM:
         yield
         return
@@ -63,6 +61,7 @@ def small_blocks() -> Iterator[None]:
         linear,
         rows,
         sampling,
+        search,
         sums,
         updates,
     )
@@ -74,20 +73,32 @@ def small_blocks() -> Iterator[None]:
         patch.setattr(rows, "MOST_THREADS", 64)
         patch.setattr(rows, "MOST_ITEMS", {"f": 8, "d": 4})
         patch.setattr(sums, "THREADS", 64)
-        patch.setattr(elementwise_losses, "SEARCH_BLOCKS", 2)
+        patch.setattr(search, "MOST_BLOCKS", 2)
         for module in (information, sampling):
             patch.setattr(module, "THREADS", 64)
             patch.setattr(module, "WARP_CLASSES", 64)
-        for module in (columns, elementwise, elementwise_losses, gather, linear, updates):
+        for module in (columns, elementwise, elementwise_losses, gather, linear, search, updates):
             patch.setattr(module, "THREADS", 32)
         yield
 
 
+SHARED_BYTES = 128 << 10
+
+
+@pytest.fixture
+def small_arrays_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arrays are shared among threads from 128 KiB on: the results are the same (test_threads.py)."""
+    monkeypatch.setattr(threads, "PARALLEL_BYTES", SHARED_BYTES)
+
+
 @pytest.fixture(autouse=True, scope="session")
-def threads_from_128_kib_on() -> Iterator[None]:
-    """The results above and below the threshold are the same (test_threads.py); a low one makes for small arrays."""
+def all_small_arrays_shared(pytestconfig: pytest.Config) -> Iterator[None]:
+    """Beside the slow tests, all arrays are. Else only those of tests that ask for it: kernels for several threads are
+    compiled apart.
+    """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(threads, "PARALLEL_BYTES", 128 << 10)
+        if pytestconfig.option.markexpr != "not slow":
+            patch.setattr(threads, "PARALLEL_BYTES", SHARED_BYTES)
         yield
 
 

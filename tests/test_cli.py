@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from safetensors.numpy import load_file
 from softgrad import __version__
 from softgrad.cli import main
 from softgrad.ops.backend import get_backend
-from softgrad.train import DATASETS, load_dataset
+from softgrad.train import DATASETS, TrainConfig, load_dataset
 from softgrad.train.config import TRAINABLE_ACTIVATIONS, defaults_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -63,6 +64,24 @@ def test_help_is_there_for_every_command_and_shows_defaults_and_environment():
         assert float(shown[1]) == lr
 
 
+def test_the_help_of_train_has_every_option_in_a_section():
+    command = main.commands["train"]
+    text = invoke("train", "--help").output
+    titles = [line.removesuffix(":") for line in text.splitlines() if re.fullmatch(r"[A-Z][a-z ]+:", line)]
+    assert titles == [*command.sections, "Other"]
+    for param in command.params:
+        assert len(re.findall(rf"^  {max(param.opts, key=len)} ", text, re.MULTILINE)) == 1
+    listed = [name for names in command.sections.values() for name in names]
+    assert {param.name for param in command.params} - set(listed) == {"debug"}
+
+
+def test_defaults_of_options_are_those_of_the_configuration():
+    options = {param.name: param for param in main.commands["train"].params}
+    context = main.commands["train"].make_context("train", [])
+    for field in fields(TrainConfig):
+        assert options[field.name].get_default(context) == field.default
+
+
 def test_version():
     assert invoke("--version").output == f"softgrad, version {__version__}\n"
 
@@ -94,7 +113,7 @@ def test_train_json_prints_an_object_a_line(tmp_path):
 
 
 def test_train_auto_says_why_it_is_not_mnist(tmp_path, monkeypatch):
-    monkeypatch.setattr("softgrad.train.datasets.user_cache", lambda: tmp_path)
+    monkeypatch.setattr("softgrad.train.data.datasets.user_cache", lambda: tmp_path)
     arguments = ("train", "--epochs", "1", "--hidden", "none", "--quiet", "--run-dir", tmp_path / "run")
     refused = invoke(*arguments, "--data-dir", tmp_path)  # a folder that was named is not passed over
     assert refused.exit_code == 1
@@ -217,7 +236,7 @@ def test_debug_shows_the_traceback(tmp_path):
 
 def test_labels_outside_the_classes_are_named(tmp_path, monkeypatch):
     import softgrad.train.run
-    from softgrad.train.datasets import Dataset
+    from softgrad.train.data.datasets import Dataset
 
     digits = load_dataset("digits")
     labels = digits.train_labels.copy()
@@ -362,7 +381,7 @@ def test_doctor_tells_what_it_found():
 
 
 def test_doctor_warns_of_a_core_type_that_holds_the_matrix_products_back(monkeypatch):
-    from softgrad import environment
+    from softgrad.ops import environment
 
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     monkeypatch.setattr(environment, "_blas", lambda: ("openblas 0.3, kernels for Haswell", "Haswell", 2))
@@ -396,9 +415,12 @@ def test_import_ops_works_at_the_root_of_a_checkout():
     assert done.stdout.split() == ["0.5", "[0.0,", "2.0]"], done.stderr
 
 
-def test_help_does_not_wait_for_numba(tmp_path):
-    code = "import sys; from softgrad import cli; assert 'numba' not in sys.modules and 'numpy' not in sys.modules"
-    assert run_process(sys.executable, "-c", code, cwd=tmp_path).returncode == 0
+@pytest.mark.parametrize("arguments", [["--help"], ["doctor", "--help"], ["bench", "--help"]])
+def test_help_does_not_wait_for_numba(arguments, tmp_path):
+    code = f"from softgrad import cli; cli.main({arguments}, standalone_mode=False)\n"
+    code += "import sys; assert 'numba' not in sys.modules and 'numpy' not in sys.modules"
+    done = run_process(sys.executable, "-c", code, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 def test_wrong_use_ends_with_2_and_one_line(tmp_path):
@@ -407,6 +429,7 @@ def test_wrong_use_ends_with_2_and_one_line(tmp_path):
     assert done.stderr == "Error: --lr must be a finite number above 0; got nan\n"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_ctrl_c_leaves_a_checkpoint_from_which_the_run_ends_as_if_never_interrupted(tmp_path):
     settings = ("--dataset", "digits", "--epochs", "400", "--hidden", "32", "--batch-size", "32", "--quiet")

@@ -6,16 +6,16 @@ import ast
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from typing import get_type_hints
 
 import numpy as np
 import pytest
-from card import gpu_or_skip
+from devices import gpu_or_skip
 from numerics import Arrays, assert_ulp
 
 import softgrad
 from softgrad import ops
-from softgrad.kernels import CONTRACT
+from softgrad.kernels import Kernels
 
 ROOT = Path(softgrad.__file__).resolve().parent
 
@@ -29,10 +29,16 @@ def test_gpu_backend_is_tested_too() -> None:
 
 
 def test_a_backend_exports_the_contract_and_nothing_else(backend: Arrays) -> None:
-    kernels: ModuleType = backend.backend.kernels
-    assert sorted(kernels.__all__) == sorted(CONTRACT)
-    for name, arguments in CONTRACT.items():
-        assert tuple(inspect.signature(getattr(kernels, name)).parameters) == arguments, name
+    kernels = backend.backend.kernels
+    contract = {name: promised for name, promised in vars(Kernels).items() if not name.startswith("_")}
+    exported = {name for name, value in vars(kernels).items() if callable(value) and not name.startswith("_")}
+    assert exported == set(contract)
+    for name, kind in get_type_hints(Kernels).items():
+        assert type(getattr(kernels, name)) is kind, name
+    for name, promised in contract.items():
+        _self, *arguments = inspect.signature(promised).parameters
+        assert list(inspect.signature(getattr(kernels, name)).parameters) == arguments, name
+        assert promised.__doc__, name
 
 
 PUBLIC = [name for name in ops.__all__ if inspect.isfunction(getattr(ops, name))]
@@ -72,10 +78,13 @@ def test_arrays_are_positional_and_options_keywords(name: str) -> None:
     }
 
 
-# ---- imports point one way: bench -> train -> ops -> kernels -> kernels/formulas
+# ---- imports point one way: bench -> train -> ops -> kernels -> kernels/simd -> kernels/formulas
 
 OUTER = {
-    "kernels/formulas": ["cli", "bench", "train", "ops", "kernels.cpu", "kernels.cache"],
+    "kernels/formulas": ["kernels.simd", "kernels.cpu", "kernels.cuda", "kernels.cache"],
+    "kernels/simd": ["kernels.cpu", "kernels.cuda", "kernels.cache"],
+    "kernels/cpu": ["kernels.cuda"],
+    "kernels/cuda": ["kernels.cpu"],
     "kernels": ["cli", "bench", "train", "ops"],
     "ops": ["cli", "bench", "train"],
     "train": ["cli", "bench"],
@@ -103,6 +112,14 @@ def test_imports_point_one_way(folder: str) -> None:
         for module in imported(path):
             for outer in OUTER[folder]:
                 assert not f"{module}.".startswith(f"softgrad.{outer}."), f"{path} imports {module}"
+
+
+def test_ops_meet_the_kernels_of_a_target_in_its_backend_alone() -> None:
+    elsewhere = [path for path in (ROOT / "ops").rglob("*.py") if path.name not in ("backend.py", "environment.py")]
+    assert elsewhere
+    for path in elsewhere:
+        for module in imported(path):
+            assert not f"{module}.".startswith(("softgrad.kernels.cpu.", "softgrad.kernels.cuda.")), path
 
 
 def test_formulas_depend_on_nothing_but_formulas() -> None:

@@ -102,6 +102,7 @@ def test_noise_falls_with_the_root_of_the_batch_size(results):
     assert -0.6 < slope < -0.4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_every_picture_is_there_and_not_blank(results, name):
     _, folder = results(name)

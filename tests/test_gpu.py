@@ -1,6 +1,6 @@
-"""What is the GPU backend's alone: devices, streams, errors after which the card goes on, and rows of every width.
+"""What is the GPU backend's alone: devices, streams, errors after which the GPU goes on, and rows of every width.
 
-The other tests run over it, too, by their `backend` fixture, where there is a card or Numba's CUDA simulator.
+The other tests run over it, too, by their `backend` fixture, where there is a GPU or Numba's CUDA simulator.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from card import gpu_or_skip
+from devices import gpu_or_skip
 from numba.core import config
 from numerics import Arrays, assert_ulp
 
@@ -17,7 +17,7 @@ from softgrad import ops
 from softgrad.ops.backend import get_backend
 from softgrad.train import TrainConfig, Trainer
 from softgrad.train.config import MODELS
-from softgrad.train.datasets import Dataset
+from softgrad.train.data.datasets import Dataset
 
 GPU = Arrays(gpu_or_skip())
 
@@ -144,7 +144,7 @@ def test_no_step_waits_for_the_card(settings: dict[str, Any], monkeypatch: pytes
     with monkeypatch.context() as patch:
         if config.ENABLE_CUDASIM:  # CuPy's own arrays cannot be patched
             for name in ("get", "item", "tolist", "__float__", "__int__", "__bool__"):
-                patch.setattr(GPU.xp.ndarray, name, lambda *_: pytest.fail("waited for the card"))
+                patch.setattr(GPU.xp.ndarray, name, lambda *_: pytest.fail("waited for the GPU"))
         for _ in range(trainer.batches):
             trainer._train_batch(order)
         assert type(trainer.progress.loss_sum) is type(trainer.progress.correct) is GPU.xp.ndarray

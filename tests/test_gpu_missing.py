@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from softgrad import kernels
 from softgrad.ops import gpu
 
 
@@ -37,11 +39,18 @@ def test_what_is_missing_is_named_with_its_remedy(
     monkeypatch: pytest.MonkeyPatch, cupy: Any, driver: int | None, missing: str, remedy: str
 ) -> None:
     def load(name: str) -> Any:
-        if name == "cupy" and cupy is not None:
+        if cupy is not None:
             return cupy
-        raise ImportError("no numba_cuda" if name == "softgrad.kernels.cuda" else f"no {name}")
+        raise ImportError(f"no {name}")
+
+    def find_spec(name: str, *_: object) -> None:
+        if name == "softgrad.kernels.cuda":
+            raise ImportError("no numba_cuda")
 
     monkeypatch.setattr(gpu, "importlib", SimpleNamespace(import_module=load))
+    monkeypatch.setattr(sys, "meta_path", [SimpleNamespace(find_spec=find_spec), *sys.meta_path])
+    monkeypatch.delattr(kernels, "cuda", raising=False)
+    monkeypatch.delitem(sys.modules, "softgrad.kernels.cuda", raising=False)
     monkeypatch.setattr(gpu, "driver_version", lambda: driver)
     with pytest.raises(gpu.BackendUnavailableError, match=r"^the GPU backend cannot run: .+ cpu backend$") as caught:
         gpu.load_gpu()
@@ -50,10 +59,10 @@ def test_what_is_missing_is_named_with_its_remedy(
 
 
 def test_what_is_there_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
-    cupy, kernels = cupy_built_for(13000, available=True), SimpleNamespace()
-    modules = {"cupy": cupy, "softgrad.kernels.cuda": kernels}
-    monkeypatch.setattr(gpu, "importlib", SimpleNamespace(import_module=modules.__getitem__))
-    assert gpu.load_gpu() == (cupy, kernels)
+    cupy, cuda = cupy_built_for(13000, available=True), SimpleNamespace()
+    monkeypatch.setattr(gpu, "importlib", SimpleNamespace(import_module={"cupy": cupy}.__getitem__))
+    monkeypatch.setattr(kernels, "cuda", cuda, raising=False)
+    assert gpu.load_gpu() == (cupy, cuda)
 
 
 def test_the_driver_s_version_is_a_number_where_there_is_one() -> None:

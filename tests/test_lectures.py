@@ -15,7 +15,7 @@ from numerics import Arrays, central_difference
 
 from softgrad import ops
 from softgrad.train import MLP, LinearRegression, Perceptron
-from softgrad.train.classic_nets import (
+from softgrad.train.linear.logic_nets import (
     GATES,
     INPUTS,
     XOR_LAYERS,

@@ -220,7 +220,7 @@ def test_the_remedy_is_that_of_the_error(number, words):
 
 
 def test_doctor_says_that_downloading_is_switched_off_only_where_it_is(monkeypatch, tmp_path):
-    monkeypatch.setattr("softgrad.train.datasets.user_cache", lambda: tmp_path)
+    monkeypatch.setattr("softgrad.train.data.datasets.user_cache", lambda: tmp_path)
     monkeypatch.delenv("SOFTGRAD_DATA", raising=False)
     for offline, switched_off, downloads in (("0", False, True), ("1", True, False)):
         data = json.loads(invoke("doctor", "--json", SOFTGRAD_OFFLINE=offline).output)["data"]["mnist"]

@@ -39,6 +39,7 @@ def test_the_stub_is_what_the_signatures_say() -> None:
     assert make_stubs.STUB.read_text() == make_stubs.stub(), "run python tools/make_stubs.py"
 
 
+@pytest.mark.slow
 def test_callers_are_helped_in_strict_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     api = pytest.importorskip("mypy.api")
     (tmp_path / "softgrad").symlink_to(ROOT, target_is_directory=True)  # the folder that mypy looks for

@@ -1,7 +1,7 @@
-"""Fit the polynomials of kernels/cpu/vecmath.py.
+"""Fit the polynomials of kernels/simd/coefficients.py.
 
 python tools/fit_polynomials.py            print every tuple of coefficients, under a line that states its fit
-python tools/fit_polynomials.py --check    compare them with those in vecmath.py; exit 1 on a difference
+python tools/fit_polynomials.py --check    compare them with those in coefficients.py; exit 1 on a difference
 
 A fit is the polynomial p of its degree for which the largest ``weight(x) |p(x) - f(x)|`` on an interval is smallest.
 That error is reached, with alternating signs, at degree + 2 points, which Remez' exchange finds; it is done on a fine
@@ -18,9 +18,9 @@ import click
 import numpy as np
 from mpmath import mp, mpf
 
-from softgrad.kernels.cpu import vecmath
+from softgrad.kernels.simd import coefficients as fitted
 
-# mpmath's precision is the process's: the same as in tests/reference.py, with which this may share one.
+# mpmath's precision is the process's: the same as in tests/support/reference.py, with which this may share one.
 mp.dps = 60
 
 # Points of the grid for each extreme of the error; it is flat there, so that a neighbour of the extreme serves.
@@ -79,15 +79,15 @@ def _of_position(centre: float, function: Real) -> Real:
 
 
 def fits(dtype: type[np.floating]) -> list[Fit]:
-    """Every polynomial of vecmath.py for a dtype."""
+    """Every polynomial of coefficients.py for a dtype."""
     single = dtype is np.float32
     which = 0 if single else 1
     # x / log(2) is rounded to the nearest whole number, but for a rounding error.
     half = mp.log(2) / 2 * mpf("1.0001")
     atanh, tanh, erf = _ratio(mp.atanh), _ratio(mp.tanh), _ratio(mp.erf)
-    centre, highest = vecmath.ERFC_CENTRE[which], vecmath.ERFC_HIGHEST[which]
+    centre, highest = fitted.ERFC_CENTRE[which], fitted.ERFC_HIGHEST[which]
     factor = _erfc_factor(centre)
-    tail_centre, tail_highest = vecmath.NORMAL_TAIL_CENTRE[which], vecmath.NORMAL_TAIL_HIGHEST[which]
+    tail_centre, tail_highest = fitted.NORMAL_TAIL_CENTRE[which], fitted.NORMAL_TAIL_HIGHEST[which]
     return [
         Fit(
             name="EXP",
@@ -115,7 +115,7 @@ def fits(dtype: type[np.floating]) -> list[Fit]:
             function=lambda square: (tanh(square) - 1) / square,
             weight=lambda square: square / tanh(square),
             low=mpf(0),
-            high=mpf(vecmath.TANH_SPLIT) ** 2,
+            high=mpf(fitted.TANH_SPLIT) ** 2,
             degree=4 if single else 9,
             dtype=dtype,
         ),
@@ -125,7 +125,7 @@ def fits(dtype: type[np.floating]) -> list[Fit]:
             function=lambda square: erf(square) - 1,
             weight=lambda square: 1 / erf(square),
             low=mpf(0),
-            high=mpf(vecmath.ERF_SPLIT) ** 2,
+            high=mpf(fitted.ERF_SPLIT) ** 2,
             degree=5 if single else 10,
             dtype=dtype,
         ),
@@ -134,8 +134,8 @@ def fits(dtype: type[np.floating]) -> list[Fit]:
             formula="log(erfc(x))",
             function=lambda x: mp.log(mp.erfc(x)),
             weight=lambda x: mp.erfc(x) / mp.erf(x),
-            low=mpf(vecmath.ERF_SPLIT),
-            high=mpf(vecmath.ERF_HIGHEST[which]),
+            low=mpf(fitted.ERF_SPLIT),
+            high=mpf(fitted.ERF_HIGHEST[which]),
             degree=7 if single else 20,
             dtype=dtype,
         ),
@@ -144,7 +144,7 @@ def fits(dtype: type[np.floating]) -> list[Fit]:
             formula=f"(1.5 x + 0.75) exp(x^2) erfc(x) in (x - {centre:g}) / (x + {centre:g})",
             function=factor,
             weight=lambda t: 1 / factor(t),
-            low=_position(centre, vecmath.ERF_SPLIT),
+            low=_position(centre, fitted.ERF_SPLIT),
             high=_position(centre, highest),
             degree=8 if single else 20,
             dtype=dtype,
@@ -227,15 +227,15 @@ def written(fit: Fit, values: list[float], error: mpf) -> str:
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="Compare with vecmath.py; exit 1 on a difference.")
+@click.option("--check", is_flag=True, help="Compare with coefficients.py; exit 1 on a difference.")
 def main(check: bool) -> None:
-    """Fit the polynomials of kernels/cpu/vecmath.py and print them."""
+    """Fit the polynomials of kernels/simd/coefficients.py and print them."""
     differs = False
     for pair in zip(fits(np.float32), fits(np.float64), strict=True):
         for fit in pair:
             values, error = coefficients(fit)
             if check:
-                same = list(getattr(vecmath, fit.tuple_name)) == [float(str(fit.dtype(value))) for value in values]
+                same = list(getattr(fitted, fit.tuple_name)) == [float(str(fit.dtype(value))) for value in values]
                 click.echo(f"{'same     ' if same else 'different'}  {fit.tuple_name}")
                 differs |= not same
             else:

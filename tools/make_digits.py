@@ -1,4 +1,4 @@
-"""Rebuild the embedded `digits` data set in train/digits from scikit-learn's copy of UCI optdigits.
+"""Rebuild the embedded `digits` data set in train/data/digits from scikit-learn's copy of UCI optdigits.
 
 python tools/make_digits.py            write the four files
 python tools/make_digits.py --check    compare them with what would be written; exit 1 on a difference
@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
+from softgrad.train.data.idx import read_idx, write_idx
 from softgrad.train.errors import DatasetError
-from softgrad.train.idx import read_idx, write_idx
 
-FOLDER = Path(__file__).resolve().parent.parent / "train" / "digits"
+FOLDER = Path(__file__).resolve().parent.parent / "train" / "data" / "digits"
 
 # Within each class, in the order of the file, every fifth image is held out. (Not every fifth of the whole file:
 # the labels there come in cycles.)
@@ -44,7 +44,7 @@ def split() -> dict[str, NDArray[np.uint8]]:
 
 
 def content_sum(array: NDArray[np.uint8]) -> str:
-    """Return the SHA-256 of an array's unpacked IDX file, as the catalogue in train/catalogue.py states it."""
+    """Return the SHA-256 of an array's unpacked IDX file, as the catalogue in train/data/catalogue.py states it."""
     header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
     return hashlib.sha256(header + array.tobytes()).hexdigest()
 
@@ -54,7 +54,7 @@ def content_sum(array: NDArray[np.uint8]) -> str:
     "--check", is_flag=True, help="Write nothing; compare with the files in place and exit 1 on a difference."
 )
 def main(check: bool) -> None:
-    """Write the four files of train/digits from scikit-learn's copy of UCI optdigits."""
+    """Write the four files of train/data/digits from scikit-learn's copy of UCI optdigits."""
     differs = False
     for name, array in split().items():
         state = "written"

@@ -5,7 +5,7 @@ python tools/make_stubs.py --check    compare it with what would be written; exi
 
 The activations and elementwise losses come from tables and have no definition that a type checker could read. And of
 every function a checker is to know that arrays of float32 give arrays of float32, and that what is no NumPy array, a
-card's say, gives something else: that takes overloads, alike for all.
+GPU's say, gives something else: that takes overloads, alike for all.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from softgrad.kernels.formulas.activation_table import Activation
+from softgrad.kernels.formulas.registry import Activation
 from softgrad.ops.axes import Axis
 from softgrad.ops.gpu import BackendUnavailableError as BackendUnavailableError
 

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import softgrad
-from softgrad.ops.arguments import shown
 from softgrad.ops.backend import Backend
+from softgrad.train import description
 from softgrad.train.atomic import atomic_write
-from softgrad.train.catalogue import DATASETS
-from softgrad.train.config import TrainConfig, check_choice
-from softgrad.train.datasets import Dataset
+from softgrad.train.config import TrainConfig
+from softgrad.train.data.datasets import Dataset
+from softgrad.train.data.standardise import Standardisation
 from softgrad.train.errors import CheckpointError
 from softgrad.train.evaluation import to_numpy
 from softgrad.train.loop import Progress, Trainer
 from softgrad.train.model import MLP, parameter_shapes
 from softgrad.train.regular_file import open_regular
-from softgrad.train.standardise import Standardisation
 from softgrad.train.tensor_file import TensorFileError, pack, unpack
 
 
@@ -134,7 +132,7 @@ def save_checkpoint(path: str | Path, trainer: Trainer) -> None:
         for name, view in trainer.model.named(flat)
     }
     dataset = trainer.dataset
-    description = {
+    about = {
         "softgrad": softgrad.__version__,
         "config": trainer.config.to_json(),
         "progress": asdict(trainer.read_progress()),
@@ -143,7 +141,7 @@ def save_checkpoint(path: str | Path, trainer: Trainer) -> None:
         "max_value": dataset.max_value,
         "class_names": list(dataset.class_names),
     }
-    atomic_write(Path(path), pack(tensors, description))
+    atomic_write(Path(path), pack(tensors, about))
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -172,12 +170,12 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     try:
         return Checkpoint(
             path=path,
-            config=_config(about["config"]),
-            progress=_progress(about["progress"]),
-            inputs=_inputs(about["inputs"]),
-            image_shape=_image_shape(about["image_shape"]),
-            max_value=_whole("max_value", about["max_value"], 1, 255),
-            class_names=_class_names(about["class_names"]),
+            config=description.config(about["config"]),
+            progress=description.progress(about["progress"]),
+            inputs=description.inputs(about["inputs"]),
+            image_shape=description.image_shape(about["image_shape"]),
+            max_value=description.max_value(about["max_value"]),
+            class_names=description.class_names(about["class_names"]),
             tensors=tensors,
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -187,70 +185,6 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 def _flat_arrays(trainer: Trainer) -> dict[str, Any]:
     """The flat arrays of a checkpoint, parameters and optimizer state, by the prefix of their tensors' names."""
     return {"": trainer.model.params} | {f"{name}.": flat for name, flat in trainer.optimizer.state.items()}
-
-
-# ---- the parts of a description, each checked: a file may be whole, and yet of another program's making
-
-
-def _config(values: Any) -> TrainConfig:
-    config = TrainConfig.from_json(values)
-    check_choice("dataset", config.dataset, ("auto", *DATASETS))
-    return config
-
-
-def _progress(values: Any) -> Progress:
-    _check_names("progress", values, Progress)
-    return Progress(
-        epoch=_whole("epoch", values["epoch"], 0),
-        batch=_whole("batch", values["batch"], 0),
-        loss_sum=_number("loss_sum", values["loss_sum"]),
-        correct=_whole("correct", values["correct"], 0),
-        seconds=_number("seconds", values["seconds"], 0),
-        best_accuracy=_number("best_accuracy", values["best_accuracy"], -1, 1),
-    )
-
-
-def _inputs(values: Any) -> Standardisation:
-    _check_names("inputs", values, Standardisation)
-    scale, shift = (_number(name, values[name]) for name in ("scale", "shift"))
-    if not (math.isfinite(scale) and math.isfinite(shift)):
-        raise ValueError("scale and shift must be finite")
-    return Standardisation(scale, shift)
-
-
-def _image_shape(value: Any) -> tuple[int, int]:
-    if not isinstance(value, list) or len(value) != 2:
-        raise ValueError(f"image_shape must be a height and a width; got {value!r}")
-    height, width = (_whole("image_shape", size, 1) for size in value)
-    return height, width
-
-
-def _class_names(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
-        raise ValueError(f"class_names must be a list of names; got {value!r}")
-    return tuple(value)
-
-
-def _check_names(what: str, values: Any, kind: type) -> None:
-    names = sorted(field.name for field in fields(kind))
-    if not isinstance(values, dict) or sorted(values) != names:
-        raise ValueError(f"{what} must hold {', '.join(names)}; got {values!r}")
-
-
-def _whole(name: str, value: Any, least: int, most: float = math.inf) -> int:
-    if type(value) is not int or not least <= value <= most:
-        raise ValueError(f"{name} must be a whole number from {least} to {most:g}; got {value!r}")
-    return value
-
-
-def _number(name: str, value: Any, least: float = -math.inf, most: float = math.inf) -> float:
-    """The value as a float; None, which stands for what is not finite, as NaN."""
-    if value is None:
-        return math.nan
-    largest = sys.float_info.max
-    if type(value) not in (int, float) or not max(least, -largest) <= value <= min(most, largest):
-        raise ValueError(f"{name} must be a number from {least:g} to {most:g}; got {shown(value)}")
-    return float(value)
 
 
 def _size(shape: tuple[int, int]) -> str:

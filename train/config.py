@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from softgrad.ops import ACTIVATIONS
-from softgrad.ops.arguments import shown
-from softgrad.train import schedules
-from softgrad.train.optimizers import METHODS
+from softgrad.train.checks import NOT_NEGATIVE, Range, check_choice, check_in, check_whole, is_whole
+from softgrad.train.optimizers import OPTIMIZERS
+from softgrad.train.schedules import SCHEDULES, settings_of
 
 MODELS = ("perceptron", "adaline", "logistic", "softmax", "mlp")
-OPTIMIZERS = tuple(METHODS)
-SCHEDULES = tuple(schedules.SCHEDULES)
 BACKENDS = ("auto", "cpu", "gpu")
 DTYPES = ("float32", "float64")
 HIDDEN = (256, 128)
@@ -26,23 +23,35 @@ MOST_UNITS = 2**31  # more are no size of an array of weights
 ADALINE_LR = 0.002
 TRAINABLE_ACTIVATIONS = tuple(name for name, row in ACTIVATIONS.items() if row.backward is not None)
 
-# The settings that each optimizer and each schedule has, with their defaults.
-SETTINGS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
-    "optimizer": {name: method.settings for name, method in METHODS.items()},
-    "schedule": {name: schedules.settings_of(name) for name in SCHEDULES},
+# What the settings that are names can be.
+CHOICES: Mapping[str, Collection[str]] = {
+    "model": MODELS,
+    "activation": TRAINABLE_ACTIVATIONS,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "dtype": DTYPES,
+    "backend": BACKENDS,
 }
 
-# The ranges of those that are numbers, in words.
-SHARE_KEPT = ("in [0, 1)", lambda value: 0 <= value < 1)
-NOT_NEGATIVE = ("a finite number, 0 or above", lambda value: value >= 0)
-RANGES: Mapping[str, tuple[str, Callable[[float], bool]]] = {
-    "lr": ("a finite number above 0", lambda value: value > 0),
+# The settings that each optimizer and each schedule has, with their defaults.
+SETTINGS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "optimizer": {name: method.settings for name, method in OPTIMIZERS.items()},
+    "schedule": {name: settings_of(name) for name in SCHEDULES},
+}
+
+# The ranges of those that are numbers.
+SHARE_KEPT = Range("in [0, 1)", lambda value: 0 <= value < 1)
+RANGES: Mapping[str, Range] = {
+    "lr": Range("a finite number above 0", lambda value: value > 0),
     "momentum": SHARE_KEPT,
     "beta1": SHARE_KEPT,
     "beta2": SHARE_KEPT,
     "weight_decay": NOT_NEGATIVE,
-    "decay": ("in (0, 1]", lambda value: 0 < value <= 1),
+    "decay": Range("in (0, 1]", lambda value: 0 < value <= 1),
 }
+
+# The least of those that are whole numbers, and never None.
+LEAST: Mapping[str, int] = {"warmup_steps": 0, "batch_size": 1, "epochs": 1, "seed": 0}
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,7 @@ class TrainConfig:
     Attributes
     ----------
     dataset
-        The name of a data set (`train.datasets.DATASETS`), or "auto".
+        The name of a data set (`train.data.catalogue.DATASETS`), or "auto".
     model
         "mlp", or a linear model: "perceptron", "adaline", "logistic" (each class told from all others) or "softmax".
         Those begin at zeros, so that the seed decides their shuffles alone.
@@ -65,7 +74,7 @@ class TrainConfig:
     activation
         Of the hidden layers, and to be chosen only where there are some; one of `ops.ACTIVATIONS` that has a backward.
     optimizer
-        One of `optimizers.METHODS`.
+        One of `optimizers.OPTIMIZERS`.
     lr
         The largest learning rate of the schedule; the default of an "adaline" is 0.002 at most.
     momentum
@@ -124,31 +133,29 @@ class TrainConfig:
                 object.__setattr__(self, field.name, value.item())
         if not isinstance(self.dataset, str):
             raise ValueError(f"dataset must be a name; got {self.dataset!r}")
-        check_choice("model", self.model, MODELS)
+        for name, choices in CHOICES.items():
+            check_choice(getattr(self, name), name, choices)
+        self._check_hidden()
+        for name, allowed in RANGES.items():
+            if getattr(self, name) is not None:
+                check_in(getattr(self, name), name, allowed)
+        for name, least in LEAST.items():
+            check_whole(getattr(self, name), name, least)
+        if self.decay_steps is not None:
+            check_whole(self.decay_steps, "decay_steps", 1)
+        self._check_used()
+
+    def _check_hidden(self) -> None:
+        """Put the model's default in the place of None; raise ValueError unless hidden layers and activation fit it."""
         hidden: Any = self.hidden
         if hidden is None:
             hidden = HIDDEN if self.model == "mlp" else ()
         object.__setattr__(self, "hidden", _hidden_sizes(hidden))
         if self.hidden and self.model != "mlp":
             raise ValueError(f"hidden must be none for the model {self.model}, which is linear; got {self.hidden}")
-        check_choice("activation", self.activation, TRAINABLE_ACTIVATIONS)
         if self.activation != ACTIVATION and not self.hidden:
             kind = "mlp without hidden layers" if self.model == "mlp" else f"model {self.model}"
             raise ValueError(f"activation is no setting of the {kind}, but of hidden layers; leave it out")
-        check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        check_choice("schedule", self.schedule, SCHEDULES)
-        check_choice("dtype", self.dtype, DTYPES)
-        check_choice("backend", self.backend, BACKENDS)
-        for name, (expected, holds) in RANGES.items():
-            if getattr(self, name) is not None:
-                check_number(name, getattr(self, name), expected, holds)
-        if self.decay_steps is not None:
-            check_whole("decay_steps", self.decay_steps, 1)
-        check_whole("warmup_steps", self.warmup_steps, 0)
-        self._check_used()
-        check_whole("batch_size", self.batch_size, 1)
-        check_whole("epochs", self.epochs, 1)
-        check_whole("seed", self.seed, 0)
 
     def _check_used(self) -> None:
         """Raise ValueError if a setting was given for an optimizer or a schedule that has none of that name."""
@@ -181,8 +188,8 @@ class TrainConfig:
         return {**defaults, **{name: getattr(self, name) for name in defaults if getattr(self, name) is not None}}
 
     @property
-    def criterion(self) -> str:
-        """The name of what the model learns from, in `train.criteria.CRITERIA`."""
+    def objective(self) -> str:
+        """The name of what the model learns from, in `train.objectives.OBJECTIVES`."""
         return "softmax" if self.model == "mlp" else self.model
 
     def to_json(self) -> dict[str, Any]:
@@ -202,9 +209,7 @@ class TrainConfig:
         if not isinstance(settings, dict) or set(settings) != names:
             wrong = sorted(names ^ set(settings)) if isinstance(settings, dict) else type(settings).__name__
             raise ValueError(f"config must hold exactly {', '.join(sorted(names))}; differs in {wrong}")
-        # Files of old keep an activation for models that have no use for it.
-        unused = {} if settings["hidden"] else {"activation": ACTIVATION}
-        return cls(**settings | unused)
+        return cls(**settings)
 
 
 def defaults_of(setting: str) -> dict[str, Any]:
@@ -223,31 +228,8 @@ def _hidden_sizes(given: Any) -> tuple[int, ...]:
     sizes = [sizes] if isinstance(sizes, int) else sizes
     if isinstance(sizes, list | tuple):
         sizes = tuple(size.item() if isinstance(size, np.integer) else size for size in sizes)
-        if all(_is_whole(size, 1) for size in sizes):
+        if all(is_whole(size, 1) for size in sizes):
             if max(sizes, default=0) >= MOST_UNITS:
                 raise ValueError(f"hidden must be sizes below {MOST_UNITS:,}; got {max(sizes)}")
             return sizes
     raise ValueError(f"hidden must be positive whole numbers, such as 256,128; got {given!r}")
-
-
-def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raise ValueError unless the value is one of the choices."""
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
-
-
-def check_number(name: str, value: Any, expected: str, holds: Callable[[float], bool]) -> None:
-    """Raise ValueError unless the value is a finite number for which `holds`."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not abs(value) <= sys.float_info.max or not holds(value):  # an integer may be beyond all floats
-        raise ValueError(f"{name} must be {expected}; got {shown(value)}")
-
-
-def check_whole(name: str, value: Any, minimum: int) -> None:
-    """Raise ValueError unless the value is a whole number, `minimum` or above."""
-    if not _is_whole(value, minimum):
-        raise ValueError(f"{name} must be a whole number, {minimum} or above; got {shown(value)}")
-
-
-def _is_whole(value: Any, minimum: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= minimum

@@ -10,14 +10,14 @@ import numpy as np
 
 from softgrad import ops
 from softgrad.ops.backend import CPU
-from softgrad.ops.label_checks import check_labels
-from softgrad.train.config import NOT_NEGATIVE, check_choice, check_number, check_whole
+from softgrad.ops.labels import check_labels
+from softgrad.train.checks import NOT_NEGATIVE, check_choice, check_in, check_whole
+from softgrad.train.data.standardise import Standardisation
 from softgrad.train.errors import DivergedError, divergence
 from softgrad.train.evaluation import EVALUATION_ROWS, to_numpy
 from softgrad.train.model import MLP, Batch
-from softgrad.train.standardise import Standardisation
 
-METHODS = ("L-BFGS-B", "BFGS")
+QUASI_NEWTON = ("L-BFGS-B", "BFGS")
 
 # BFGS keeps a square matrix of the parameters: of 5,000 it has 200 MB, and every iteration goes over it.
 MOST_PARAMETERS_OF_BFGS = 5000
@@ -111,7 +111,7 @@ def minimise(
     except ImportError as error:
         raise ImportError(f"minimise needs SciPy ({error}); install it with: pip install 'softgrad[scipy]'") from error
 
-    objective = _Objective(model, images, labels, inputs or Standardisation.of(images), weight_decay)
+    objective = _FullLoss(model, images, labels, inputs or Standardisation.of(images), weight_decay)
     options: dict[str, Any] = {"maxiter": max_iterations, "gtol": tolerance}
     if method == "L-BFGS-B":
         options |= {"ftol": float(np.finfo(model.dtype).eps), "maxfun": math.inf}
@@ -127,7 +127,7 @@ def minimise(
     return FullBatchResult(float(result.fun), int(result.nit), int(result.nfev), str(result.message))
 
 
-class _Objective:
+class _FullLoss:
     """Loss and gradient over all images, as functions of the flat parameters; sums in float64."""
 
     def __init__(
@@ -172,10 +172,10 @@ def _check(
     if getattr(labels, "shape", None) != (len(images),) or labels.dtype.kind not in "iu":
         raise ValueError(f"labels must be integers of shape ({len(images)},), one an image; got {_kind(labels)}")
     check_labels(CPU, np.ascontiguousarray(labels, np.int64), model.sizes[-1], given=labels)
-    check_choice("method", method, METHODS)
-    check_number("weight_decay", weight_decay, *NOT_NEGATIVE)
-    check_number("tolerance", tolerance, *NOT_NEGATIVE)
-    check_whole("max_iterations", max_iterations, 1)
+    check_choice(method, "method", QUASI_NEWTON)
+    check_in(weight_decay, "weight_decay", NOT_NEGATIVE)
+    check_in(tolerance, "tolerance", NOT_NEGATIVE)
+    check_whole(max_iterations, "max_iterations", 1)
     if method == "BFGS" and model.params.size > MOST_PARAMETERS_OF_BFGS:
         raise ValueError(
             f"method BFGS keeps a matrix of all pairs of parameters, and takes {MOST_PARAMETERS_OF_BFGS:,} at most; "

@@ -6,22 +6,23 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from softgrad import ops
 from softgrad.ops.backend import CPU, Backend
-from softgrad.ops.label_checks import check_labels
+from softgrad.ops.labels import check_labels
 from softgrad.train.config import TrainConfig
-from softgrad.train.criteria import CRITERIA
-from softgrad.train.datasets import Dataset
+from softgrad.train.data.datasets import Dataset
+from softgrad.train.data.standardise import Standardisation
 from softgrad.train.errors import DivergedError, divergence
 from softgrad.train.evaluation import Evaluator
 from softgrad.train.model import MLP, Batch
+from softgrad.train.objectives import OBJECTIVES
 from softgrad.train.optimizers import Optimizer
 from softgrad.train.schedules import learning_rate
-from softgrad.train.standardise import Standardisation
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Progress:
     batch: int = 0
     """Finished batches of the epoch under way."""
     loss_sum: Any = 0.0
-    """Over the images of those batches; while a card trains, an array there."""
+    """Over the images of those batches; while a GPU trains, an array there."""
     correct: Any = 0
     """Images classified rightly in those batches, likewise."""
     seconds: float = 0.0
@@ -113,15 +114,18 @@ class Trainer:
         numbers = config.update_settings()
         self.lr = numbers.pop("lr")
         self.optimizer = Optimizer(self.model, config.optimizer, numbers)
-        self._schedule_settings = config.schedule_settings()
+        self._learning_rate: Callable[[int], float] = partial(
+            learning_rate, config.schedule, self.lr, total_steps=config.epochs * self.batches,
+            warmup_steps=config.warmup_steps, **config.schedule_settings(),
+        )  # fmt: skip
 
         xp = backend.xp
         # Mode "clip" writes straight to `out`, where NumPy's default would go through a buffer; CuPy knows no modes.
         self._take = {"mode": "clip"} if xp is np else {}
         self._images, self._labels = xp.asarray(dataset.train_images), xp.asarray(dataset.train_labels)
-        self._criterion = CRITERIA[config.criterion]
-        self._targets = self._criterion.targets(self._labels, dataset.classes, self.model.dtype)
-        self._evaluator = Evaluator(self.model, dataset.test_images, dataset.test_labels, self.inputs, config.criterion)
+        self._objective = OBJECTIVES[config.objective]
+        self._targets = self._objective.targets(self._labels, dataset.classes, self.model.dtype)
+        self._evaluator = Evaluator(self.model, dataset.test_images, dataset.test_labels, self.inputs, config.objective)
         self._batch = Batch(self.model, config.batch_size)
         self._last_batch = self._batch.first(rows - (self.batches - 1) * config.batch_size)
 
@@ -141,7 +145,7 @@ class Trainer:
         return min(self.progress.batch * self.config.batch_size, len(self._labels))
 
     def read_progress(self) -> Progress:
-        """`progress` with all its numbers on the host, for which a card must have done what it was given."""
+        """`progress` with all its numbers on the host, for which a GPU must have done what it was given."""
         started = time.perf_counter()
         progress = self.progress
         progress.loss_sum, progress.correct = float(progress.loss_sum), int(progress.correct)
@@ -200,7 +204,7 @@ class Trainer:
         chosen = order[first : first + self.config.batch_size]
         batch = self._batch if len(chosen) == self.config.batch_size else self._last_batch
 
-        # Nothing is validated here: the labels have been, and for an answer of a card one would have to wait.
+        # Nothing is validated here: the labels have been, and for an answer of a GPU one would have to wait.
         scale, shift = self.inputs.scale, self.inputs.shift
         ops.gather_scale(self._images, chosen, scale=scale, shift=shift, validate=False, out=batch.inputs)
         labels = targets = self._labels.take(chosen, out=batch.labels, **self._take)
@@ -208,22 +212,16 @@ class Trainer:
             targets = self._targets.take(chosen, axis=0, out=batch.targets, **self._take)
         logits = model.forward(batch)
         correct = ops.count_correct(logits, labels, validate=False)
-        loss, grad = self._criterion.loss_with_grad(logits, targets, batch.grads[-1])
+        loss, grad = self._objective.loss_with_grad(logits, targets, out=batch.grads[-1])
         model.backward(batch, grad)
-        self.optimizer.step(self._learning_rate(self.step), self.step)
+        step = self.step
+        self.optimizer.step(self._learning_rate(step), step)
 
-        # On a card these are arrays there, and no step waits for another.
+        # On a GPU these are arrays there, and no step waits for another.
         progress.loss_sum = progress.loss_sum + loss * np.float64(len(chosen))
         progress.correct = progress.correct + correct
         progress.batch += 1
         progress.seconds += time.perf_counter() - started
-
-    def _learning_rate(self, step: int) -> float:
-        config = self.config
-        steps = config.epochs * self.batches
-        return learning_rate(
-            config.schedule, self.lr, step, steps, warmup_steps=config.warmup_steps, **self._schedule_settings
-        )
 
     def _finish_epoch(self) -> EpochRecord:
         self.check_finite()

@@ -39,6 +39,8 @@ class MLP:
         self.activation = activation
         self.dtype = np.dtype(dtype)
         self.backend = backend
+        self.layers = len(sizes) - 1
+        self._activations = [*[activation] * (self.layers - 1), None]
         self._shapes = parameter_shapes(sizes)
         self.params = self.zeros()
         self.grads = self.zeros()
@@ -56,11 +58,6 @@ class MLP:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._take_views()
-
-    @property
-    def layers(self) -> int:
-        """The number of affine layers."""
-        return len(self.sizes) - 1
 
     @property
     def saves_preactivation(self) -> bool:
@@ -94,7 +91,7 @@ class MLP:
                 x,
                 self._weights[layer],
                 self._biases[layer],
-                activation=self._activation_of(layer),
+                activation=self._activations[layer],
                 preactivation=batch.preactivations[layer],
                 out=batch.outputs[layer],
             )
@@ -103,25 +100,18 @@ class MLP:
     def backward(self, batch: Batch, grad: Any) -> None:
         """Write `grads`, from the gradient with respect to the logits, which is overwritten."""
         for layer in reversed(range(self.layers)):
-            activation = self._activation_of(layer)
-            saved = None
-            if activation is not None:
-                saved = batch.preactivations[layer] if self.saves_preactivation else batch.outputs[layer]
             below = batch.grads[layer - 1] if layer > 0 else None
             ops.linear_backward(
                 grad,
-                saved,
-                batch.outputs[layer - 1] if layer > 0 else batch.inputs,
+                batch.saved[layer],
+                batch.layer_inputs[layer],
                 self._weights[layer],
-                activation=activation,
+                activation=self._activations[layer],
                 input_grad=layer > 0,
                 overwrite_grad=True,
                 out=(below, self._weight_grads[layer], self._bias_grads[layer]),
             )
             grad = below
-
-    def _activation_of(self, layer: int) -> str | None:
-        return self.activation if layer < self.layers - 1 else None
 
     def _by_layer(self, flat: Any) -> tuple[list[Any], list[Any]]:
         views = [view for _, view in self.named(flat)]
@@ -129,21 +119,28 @@ class MLP:
 
 
 class Batch:
-    """The buffers of a forward and backward pass over up to `rows` rows."""
+    """The buffers of a forward and backward pass over up to `rows` rows: lists have an entry a layer."""
 
     def __init__(self, model: MLP, rows: int) -> None:
-        xp = model.backend.xp
+        xp, sizes = model.backend.xp, model.sizes
+        keeps = model.saves_preactivation
 
-        def buffers(sizes: tuple[int, ...]) -> list[Any]:
-            return [xp.empty((rows, size), model.dtype) for size in sizes]
+        def buffer(size: int) -> Any:
+            return xp.empty((rows, size), model.dtype)
 
-        hidden = model.sizes[1:-1]
-        self.inputs = xp.empty((rows, model.sizes[0]), model.dtype)
+        self.inputs = buffer(sizes[0])
         self.labels = xp.empty(rows, np.int64)
-        self.outputs = buffers(model.sizes[1:])
-        self.preactivations = [*(buffers(hidden) if model.saves_preactivation else [None] * len(hidden)), None]
-        self.grads = buffers(model.sizes[1:])
+        self.outputs = [buffer(size) for size in sizes[1:]]
+        self.preactivations = [*(buffer(size) if keeps else None for size in sizes[1:-1]), None]
+        self.grads = [buffer(size) for size in sizes[1:]]
         self.targets = xp.empty_like(self.grads[-1])
+        self._take_for_backward()
+
+    def _take_for_backward(self) -> None:
+        """What the way back reads in each layer: its inputs, and what its activation saved."""
+        *hidden, _ = zip(self.outputs, self.preactivations, strict=True)
+        self.layer_inputs = [self.inputs, *(output for output, _ in hidden)]
+        self.saved = [*(output if before is None else before for output, before in hidden), None]
 
     def first(self, rows: int) -> Batch:
         """The same buffers, cut to their first `rows` rows: what a last, smaller batch takes."""
@@ -151,6 +148,7 @@ class Batch:
         cut.inputs, cut.labels, cut.targets = self.inputs[:rows], self.labels[:rows], self.targets[:rows]
         cut.outputs, cut.grads = [a[:rows] for a in self.outputs], [a[:rows] for a in self.grads]
         cut.preactivations = [None if a is None else a[:rows] for a in self.preactivations]
+        cut._take_for_backward()
         return cut
 
 

@@ -38,7 +38,7 @@ SGD = {"lr": 0.05, "weight_decay": 5e-4}
 MOMENTUM = {**SGD, "momentum": 0.9}
 ADAM = {"lr": 2e-3, "weight_decay": 0.0, "beta1": 0.9, "beta2": 0.999}
 
-METHODS: Mapping[str, Method] = MappingProxyType(
+OPTIMIZERS: Mapping[str, Method] = MappingProxyType(
     {
         "sgd": Method(ops.sgd_update, SGD),
         "momentum": Method(ops.sgd_update, MOMENTUM, ("velocity",)),
@@ -59,7 +59,7 @@ class Optimizer:
     model : MLP
         Whose parameters to update.
     name : str
-        One of `METHODS`.
+        One of `OPTIMIZERS`.
     numbers : mapping of str to float
         The method's settings but lr, which comes with each step.
 
@@ -76,7 +76,7 @@ class Optimizer:
             del options["momentum"]
         if "beta1" in options:
             options["betas"] = options.pop("beta1"), options.pop("beta2")
-        method = METHODS[name]
+        method = OPTIMIZERS[name]
         self._model, self._options, self._counts = model, options, method.counts
         self._update = method.update
         self.state: dict[str, Any] = {state: model.zeros() for state in method.states}

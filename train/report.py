@@ -6,13 +6,13 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from softgrad.terminal import shell_word
 from softgrad.train import strict_json
+from softgrad.train.epoch_table import EPOCH_COLUMNS, SUMMARY, columns_in, summary
 from softgrad.train.loop import EpochRecord, Trainer
 from softgrad.train.metrics import read_metrics
 from softgrad.train.run import Run
@@ -48,7 +48,7 @@ class JsonReporter:
 
     def start(self, run: Run, *, resumed: bool) -> None:
         dataset = run.trainer.dataset
-        print_json(
+        strict_json.print_line(
             event="start",
             run_dir=str(run.path),
             resumed=resumed,
@@ -62,10 +62,10 @@ class JsonReporter:
         return nullcontext(None)
 
     def epoch(self, record: EpochRecord, run: Run) -> None:
-        print_json(event="epoch", **record.to_json())
+        strict_json.print_line(event="epoch", **record.to_json())
 
     def end(self, run: Run) -> None:
-        print_json(
+        strict_json.print_line(
             event="end",
             status="finished" if run.trainer.finished else "interrupted",
             run_dir=str(run.path),
@@ -127,7 +127,7 @@ class ScreenReporter(QuietReporter):
             f"lr {run.trainer.lr:g} {config.schedule}, batches of {config.batch_size}",
         )
         self._screen.say("going on in " if resumed else "writing to ", (str(run.path), "bold"))
-        self._columns = _columns_in(self._screen.width, config.epochs)
+        self._columns = columns_in(self._screen.width, config.epochs)
         if not trainer.finished:
             left_out = [column.meaning for column in EPOCH_COLUMNS if column not in self._columns]
             self._screen.say()
@@ -179,66 +179,12 @@ class ScreenReporter(QuietReporter):
         records = read_metrics(run.path)
         if run.trainer.finished and records:
             self._screen.say()
-            self._screen.table("Summary", SUMMARY, _summary(records))
+            self._screen.table("Summary", SUMMARY, summary(records))
         super().end(run)
 
 
 # The least width of the screen for so many fields of the bar.
 BAR_FIELDS = ((100, 7), (80, 6), (60, 5), (45, 4), (30, 3))
-
-
-@dataclass(frozen=True)
-class EpochColumn:
-    """A column of the lines that tell of the epochs; those of a higher rank go first where it is narrow."""
-
-    heading: str
-    meaning: str
-    rank: int
-    cell: Callable[[EpochRecord, int], str]
-    style: str = ""
-
-    def width(self, epochs: int) -> int:
-        """Of the heading and two spaces, or of "12/200" and one."""
-        return max(len(self.heading) + 2, 2 * len(str(epochs)) + 2)
-
-
-EPOCH_COLUMNS = (
-    EpochColumn("epoch", "epoch", 0, lambda record, epochs: f"{record.epoch}/{epochs}"),
-    EpochColumn("train loss", "train loss", 3, lambda record, _: f"{record.train_loss:.4f}"),
-    EpochColumn("accuracy", "train accuracy", 4, lambda record, _: f"{record.train_accuracy:.2%}"),
-    EpochColumn("test loss", "test loss", 2, lambda record, _: f"{record.test_loss:.4f}"),
-    EpochColumn("accuracy", "test accuracy", 1, lambda record, _: f"{record.test_accuracy:.2%}", "bold"),
-    EpochColumn("seconds", "seconds", 5, lambda record, _: f"{record.seconds:.2f}"),
-    EpochColumn("samples/s", "samples/s", 6, lambda record, _: f"{record.samples_per_second:,.0f}"),
-)
-
-
-def _columns_in(width: int, epochs: int) -> list[EpochColumn]:
-    """Those that fit, in order."""
-    columns = list(EPOCH_COLUMNS)
-    while len(columns) > 1 and sum(column.width(epochs) for column in columns) > width:
-        columns.remove(max(columns, key=lambda column: column.rank))
-    return columns
-
-
-SUMMARY = ("", "epoch", "train loss", "train accuracy", "test loss", "test accuracy", "seconds")
-
-
-def _summary(records: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    """First, best and last epoch side by side."""
-    best = max(records, key=lambda record: record["test_accuracy"])
-    return [
-        (
-            label,
-            str(record["epoch"]),
-            f"{record['train_loss']:.4f}",
-            f"{record['train_accuracy']:.2%}",
-            f"{record['test_loss']:.4f}",
-            f"{record['test_accuracy']:.2%}",
-            f"{record['seconds']:.2f}",
-        )
-        for label, record in (("first", records[0]), ("best", best), ("last", records[-1]))
-    ]
 
 
 def _epochs(run: Run) -> str:
@@ -249,9 +195,3 @@ def _epochs(run: Run) -> str:
 def _best(run: Run) -> float | None:
     best = run.trainer.progress.best_accuracy
     return best if best >= 0 else None
-
-
-def print_json(**fields: Any) -> None:
-    """Print one JSON object on a line; what is not finite is null."""
-    text = strict_json.dumps(fields).replace("\x7f", "\\u007f")  # the one control character that JSON leaves as it is
-    print(text, flush=True)  # noqa: T201  (the output asked for)

@@ -11,7 +11,7 @@ import softgrad
 from softgrad.ops.backend import get_backend
 from softgrad.train.checkpoint import save_checkpoint
 from softgrad.train.config import TrainConfig
-from softgrad.train.datasets import load_dataset
+from softgrad.train.data.datasets import load_dataset
 from softgrad.train.errors import CheckpointError, DivergedError, RunDirectoryError
 from softgrad.train.loop import EpochRecord, Trainer
 from softgrad.train.metrics import append_record

@@ -18,6 +18,12 @@ def dumps(value: Any, indent: int | None = None) -> str:
     return json.dumps(_finite(value), indent=indent, allow_nan=False)
 
 
+def print_line(**fields: Any) -> None:
+    """Print one JSON object on a line; what is not finite is null."""
+    text = dumps(fields).replace("\x7f", "\\u007f")  # the one control character that JSON leaves as it is
+    print(text, flush=True)  # noqa: T201  (the output asked for)
+
+
 def loads(text: str | bytes) -> Any:
     """The value of a JSON text.
 

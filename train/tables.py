@@ -10,20 +10,20 @@ import numpy as np
 from rich.cells import cell_len
 
 from softgrad.terminal import safe
-from softgrad.train.datasets import Dataset
+from softgrad.train import strict_json
+from softgrad.train.data.datasets import Dataset
 from softgrad.train.evaluation import Evaluation
-from softgrad.train.report import print_json
 from softgrad.train.screen import Screen, Words
 
 if TYPE_CHECKING:
-    from softgrad.environment import Environment
+    from softgrad.ops.environment import Environment
 
 
 def print_evaluation(evaluation: Evaluation, dataset: Dataset, split: str, *, as_json: bool) -> None:
     """Print accuracy, loss, the classes and the confusion matrix."""
     scores = evaluation.class_scores()
     if as_json:
-        print_json(
+        strict_json.print_line(
             dataset=dataset.name,
             split=split,
             accuracy=evaluation.accuracy,
@@ -73,7 +73,7 @@ def print_predictions(
         best = [] if np.isnan(row).any() else np.argsort(-row, kind="stable")[:top].tolist()
         if as_json:
             classes = [{"class": class_names[j], "probability": float(row[j])} for j in best]
-            print_json(image=str(path), classes=classes)
+            strict_json.print_line(image=str(path), classes=classes)
             continue
         shown = [f"{class_names[j]} {row[j]:.2%}" for j in best] or ["no class: its scores are not numbers"]
         line = f"{path}: {'   '.join(shown)}"
@@ -87,7 +87,7 @@ def print_predictions(
 def print_environment(environment: Environment, data: dict[str, str], *, as_json: bool) -> None:
     """Print what was found, and what holds the machine back."""
     if as_json:
-        print_json(**environment.to_json(), data=data)
+        strict_json.print_line(**environment.to_json(), data=data)
         return
     screen = Screen()
     e = environment

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from softgrad.bench.cases import Case, is_array
+from softgrad.bench.operation import Case, is_array
 
 Call = Callable[[], Any]
 
@@ -92,7 +92,7 @@ class Peer:
     ways
         Its ways of the public functions of `softgrad.ops`, by name.
     array
-        Makes a NumPy array one of its own; on a card a CuPy array, whose memory it shares.
+        Makes a NumPy array one of its own; on a GPU a CuPy array, whose memory it shares.
     context
         What to hold around its calls.
     set_threads

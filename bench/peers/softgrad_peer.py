@@ -1,6 +1,6 @@
 """softgrad's own side: the public functions, called as anyone calls them.
 
-On a card labels and indices are not checked: for that answer one waits, and nobody else gives it there.
+On a GPU labels and indices are not checked: for that answer one waits, and nobody else gives it there.
 """
 
 from __future__ import annotations

@@ -1,80 +1,17 @@
-"""The CPU backend: `kernels.CONTRACT` over NumPy arrays."""
+"""The CPU backend: `kernels.Kernels` over NumPy arrays."""
 
 from softgrad.kernels.cpu.activations import activation_backward, activation_forward
-from softgrad.kernels.cpu.columns import (
-    log_softmax_columns_backward,
-    log_softmax_columns_forward,
-    logsumexp_columns_forward,
-    softmax_columns_backward,
-    softmax_columns_forward,
-)
+from softgrad.kernels.cpu.columns import FEWEST_COLUMNS
 from softgrad.kernels.cpu.cross_entropy import softmax_cross_entropy_forward, softmax_cross_entropy_with_grad
 from softgrad.kernels.cpu.elementwise_losses import (
     elementwise_loss_forward,
     elementwise_loss_with_grad,
-    first_failing,
 )
 from softgrad.kernels.cpu.gather import gather_scale
-from softgrad.kernels.cpu.information import (
-    cross_entropy_forward,
-    entropy_forward,
-    first_beyond,
-    kl_divergence_forward,
-    perplexity_forward,
-    self_information_forward,
-)
-from softgrad.kernels.cpu.labels import count_correct, first_outside, one_hot_forward
+from softgrad.kernels.cpu.information import information_measure, self_information_forward
+from softgrad.kernels.cpu.labels import count_correct, one_hot_forward
 from softgrad.kernels.cpu.linear import bias_activation_backward, bias_activation_forward
 from softgrad.kernels.cpu.sampling import sample_categorical_forward
-from softgrad.kernels.cpu.softmax import (
-    log_softmax_backward,
-    log_softmax_forward,
-    logsumexp_forward,
-    softmax_backward,
-    softmax_forward,
-)
+from softgrad.kernels.cpu.search import first_failing
+from softgrad.kernels.cpu.softmax import logsumexp, normalised, normalised_backward
 from softgrad.kernels.cpu.updates import update
-from softgrad.kernels.cpu.weighted_cross_entropy import (
-    soft_cross_entropy_forward,
-    soft_cross_entropy_with_grad,
-    weighted_cross_entropy_forward,
-    weighted_cross_entropy_with_grad,
-)
-
-__all__ = [
-    "activation_backward",
-    "activation_forward",
-    "bias_activation_backward",
-    "bias_activation_forward",
-    "count_correct",
-    "cross_entropy_forward",
-    "elementwise_loss_forward",
-    "elementwise_loss_with_grad",
-    "entropy_forward",
-    "first_beyond",
-    "first_failing",
-    "first_outside",
-    "gather_scale",
-    "kl_divergence_forward",
-    "log_softmax_backward",
-    "log_softmax_columns_backward",
-    "log_softmax_columns_forward",
-    "log_softmax_forward",
-    "logsumexp_columns_forward",
-    "logsumexp_forward",
-    "one_hot_forward",
-    "perplexity_forward",
-    "sample_categorical_forward",
-    "self_information_forward",
-    "soft_cross_entropy_forward",
-    "soft_cross_entropy_with_grad",
-    "softmax_backward",
-    "softmax_columns_backward",
-    "softmax_columns_forward",
-    "softmax_cross_entropy_forward",
-    "softmax_cross_entropy_with_grad",
-    "softmax_forward",
-    "update",
-    "weighted_cross_entropy_forward",
-    "weighted_cross_entropy_with_grad",
-]

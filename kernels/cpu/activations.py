@@ -9,17 +9,18 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from softgrad.kernels.cpu import threads
-from softgrad.kernels.cpu.launch import STREAM_BYTES, Kernel, flat, named, over_range
+from softgrad.kernels.cpu.launch import STREAM_BYTES, Kernel, flattened, over_range
 from softgrad.kernels.cpu.memory import PAST_CACHE, THROUGH_CACHE, Writer, lanes_of, line_begin, load_within, zeros
-from softgrad.kernels.cpu.simd import broadcast
 from softgrad.kernels.cpu.ufuncs import Ufuncs
-from softgrad.kernels.formulas.activation_table import Activation
+from softgrad.kernels.formulas.registry import Activation, Formula
+from softgrad.kernels.naming import jitable
+from softgrad.kernels.simd.vector import broadcast
 
 
-def _forward_loop(activation: Activation, writer: Writer) -> Callable[..., None]:
-    formula, put = activation.forward, writer.put
-
+def _forward_loop(formula: Formula, put: Callable[..., None]) -> Callable[..., None]:
     def loop(start, stop, x, out, *parameters):
         fill = zeros(x)
         values = broadcast(fill, parameters)
@@ -29,9 +30,7 @@ def _forward_loop(activation: Activation, writer: Writer) -> Callable[..., None]
     return loop
 
 
-def _backward_loop(activation: Activation, writer: Writer) -> Callable[..., None]:
-    formula, put = activation.backward, writer.put
-
+def _backward_loop(formula: Formula, put: Callable[..., None]) -> Callable[..., None]:
     def loop(start, stop, grad, saved, out, *parameters):
         fill = zeros(grad)
         values = broadcast(fill, parameters)
@@ -42,21 +41,19 @@ def _backward_loop(activation: Activation, writer: Writer) -> Callable[..., None
     return loop
 
 
-LoopOf = Callable[[Activation, Writer], Callable[..., None]]
+LoopOf = Callable[[Formula, Callable[..., None]], Callable[..., None]]
 
 
-def _ufuncs(loop_of: LoopOf, arrays: int, activation: Activation) -> Ufuncs:
-    name = f"{loop_of.__name__}.{activation.name}"
-    return Ufuncs(lambda: named(loop_of(activation, THROUGH_CACHE), name), arrays, len(activation.parameters))
+def _ufuncs(loop_of: LoopOf, formula: Any, arrays: int, activation: Activation) -> Ufuncs:
+    return Ufuncs(lambda: jitable(loop_of(formula, THROUGH_CACHE.put)), arrays, len(activation.parameters))
 
 
-def _shared(loop_of: LoopOf, arrays: int, activation: Activation) -> Callable[[Any], Callable[..., Any]]:
+def _shared(loop_of: LoopOf, formula: Any, arrays: int) -> Callable[[Any], Callable[..., Any]]:
     """Which kernel threads share to fill `out`: by the memory touched, one that streams or one that does not."""
 
     @cache
     def kernel(writer: Writer) -> Kernel:
-        name = f"{loop_of.__name__}.{activation.name}.{writer.name}"
-        return over_range(loop_of(activation, writer), name, streams=writer is PAST_CACHE)
+        return over_range(loop_of(formula, writer.put), streams=writer is PAST_CACHE)
 
     def shared(out: Any) -> Callable[..., Any]:
         return kernel(PAST_CACHE if (arrays + 1) * out.nbytes >= STREAM_BYTES else THROUGH_CACHE).shared
@@ -67,38 +64,75 @@ def _shared(loop_of: LoopOf, arrays: int, activation: Activation) -> Callable[[A
 @cache
 def forward_ufuncs(activation: Activation) -> Ufuncs:
     """For each dtype the ufunc of x and the parameters."""
-    return _ufuncs(_forward_loop, 1, activation)
+    return _ufuncs(_forward_loop, activation.forward, 1, activation)
 
 
 @cache
 def backward_ufuncs(activation: Activation) -> Ufuncs:
     """For each dtype the ufunc of grad, what was saved, and the parameters."""
-    return _ufuncs(_backward_loop, 2, activation)
+    return _ufuncs(_backward_loop, activation.backward, 2, activation)
+
+
+def small_forward(activation: Activation) -> Callable[[Any, Any], Any]:
+    """Build ``small(x, out)``: f(x) with the default parameters, in `out` or a new array; None if x is not for it.
+
+    An array of NumPy's that is small, contiguous and of a kernel's dtype is. Here and in `small_backward` `out` must be
+    like x, but may lie anywhere.
+    """
+    ufuncs, defaults = forward_ufuncs(activation), _operands(activation)
+
+    def small(x, out):
+        if x.nbytes < threads.PARALLEL_BYTES and (ufunc := ufuncs[x.dtype]) is not None and x.flags.c_contiguous:
+            return ufunc(x, *defaults[x.dtype], out) if defaults else ufunc(x, out)
+        return None
+
+    return small
+
+
+def small_backward(activation: Activation) -> Callable[[Any, Any, Any], Any]:
+    """Build ``small(grad, saved, out)``: grad f'(saved), as `small_forward`; `saved` must be ready, and like grad."""
+    ufuncs, defaults = backward_ufuncs(activation), _operands(activation)
+
+    def small(grad, saved, out):
+        if (
+            grad.nbytes < threads.PARALLEL_BYTES
+            and (ufunc := ufuncs[grad.dtype]) is not None
+            and grad.flags.c_contiguous
+        ):
+            return ufunc(grad, saved, *defaults[grad.dtype], out) if defaults else ufunc(grad, saved, out)
+        return None
+
+    return small
+
+
+def _operands(activation: Activation) -> dict[Any, tuple[Any, ...]]:
+    """The default parameters as ufuncs take them soonest, arrays of each dtype; empty if the row has none."""
+    values = activation.defaults
+    dtypes = (np.dtype(np.float32), np.dtype(np.float64)) if values else ()
+    return {dtype: tuple(np.asarray(value, dtype) for value in values) for dtype in dtypes}
 
 
 @cache
-def activation_forward(activation: Activation) -> Callable[..., None]:
-    """Build ``forward(x, parameters, out)``: out = f(x), both of one size and contiguous. `out` may be x."""
-    ufuncs, shared = forward_ufuncs(activation), _shared(_forward_loop, 1, activation)
+def activation_forward(activation):
+    ufuncs, shared = forward_ufuncs(activation), _shared(_forward_loop, activation.forward, 1)
 
     def forward(x, parameters, out):
         if x.nbytes < threads.PARALLEL_BYTES:
             ufuncs[x.dtype](x, *map(x.dtype.type, parameters), out)
         else:
-            shared(out)(x.size, flat(x), flat(out), *parameters)
+            shared(out)(x.size, *flattened(x, out), *parameters)
 
     return forward
 
 
 @cache
-def activation_backward(activation: Activation) -> Callable[..., None]:
-    """Build ``backward(grad, saved, parameters, out)``: out = grad f'(saved). `out` may be grad or saved."""
-    ufuncs, shared = backward_ufuncs(activation), _shared(_backward_loop, 2, activation)
+def activation_backward(activation):
+    ufuncs, shared = backward_ufuncs(activation), _shared(_backward_loop, activation.backward, 2)
 
     def backward(grad, saved, parameters, out):
         if grad.nbytes < threads.PARALLEL_BYTES:
             ufuncs[grad.dtype](grad, saved, *map(grad.dtype.type, parameters), out)
         else:
-            shared(out)(grad.size, flat(grad), flat(saved), flat(out), *parameters)
+            shared(out)(grad.size, *flattened(grad, saved, out), *parameters)
 
     return backward

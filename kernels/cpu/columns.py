@@ -6,39 +6,28 @@ what is known of its columns lies in `state`, in the first-level cache. To walk 
 other takes up to three times as long, though it needs no state and keeps all else in cache: every class is on a page of
 its own, which no prefetcher foresees.
 
-Semantics and passes over memory are those of `softmax`. A column is computed in the order of its classes, so its bits
-depend neither on its place nor on the strip.
+`softmax` has the rows, and what other files call; semantics and passes over memory are as there. A column is computed
+in the order of its classes, so its bits depend neither on its place nor on the strip.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 import numpy as np
-from numba.extending import register_jitable
 
 from softgrad.kernels.cpu import threads
 from softgrad.kernels.cpu.launch import Kernel, over_range
 from softgrad.kernels.cpu.memory import lanes_of, load, load_until, prefetch, store, store_until, zeros
-from softgrad.kernels.cpu.simd import LANES
 from softgrad.kernels.cpu.threads import thread_count
-from softgrad.kernels.formulas.logsumexp import (
-    SETTLED_EVERY,
-    first_of,
-    infinite_shift,
-    larger,
-    log_softmax_gradient,
-    log_sum,
-    plain_shift,
-    product,
-    settled,
-    share_of,
-    shifted_logit,
-    softmax_gradient,
-    two_sum,
-)
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
+from softgrad.kernels.formulas.softmax import Normalised, infinite_shift, log_sum
+from softgrad.kernels.formulas.sums import SETTLED_EVERY, larger, settled, two_sum
+from softgrad.kernels.naming import jitable
+from softgrad.kernels.simd.vector import LANES
 
 # Bytes of a row in a strip, at most. Narrower strips are slower, even where only they would fit the second-level cache:
 # 512 bytes take 1.1 to 2 times as long. The state of wider ones would leave the first-level cache.
@@ -48,11 +37,15 @@ STRIP_ROW_BYTES = 4096
 # before they join the compensated sum; in two sums, by turns, which makes half as many roundings of each.
 BLOCK_CLASSES = 8
 
+# With fewer columns side by side most lanes of a vector idle, and a transposed copy is quicker: for the backwards below
+# 4 columns, for logsumexp below 8, for the others below 10.
+FEWEST_COLUMNS = 8
+
 # Strips are a whole number of vectors wide, of either dtype.
 LANE_COLUMNS = max(LANES.values())
 
 
-@register_jitable
+@jitable
 def _place(strip, inner, strip_columns):
     """Which matrix of `outer` a strip is in, its first column there, and how many columns it has."""
     strips = (inner + strip_columns - 1) // strip_columns
@@ -60,7 +53,7 @@ def _place(strip, inner, strip_columns):
     return strip // strips, column, min(strip_columns, inner - column)
 
 
-@register_jitable
+@jitable
 def _column_max(x, first, columns, largest):
     """largest = the largest logit of each column, -inf if there is none but NaN."""
     _, classes, inner = x.shape
@@ -120,8 +113,7 @@ def _exponentials_of(shift, save):
         for i in range(0, columns, lanes):
             store(total, i, load(total, i) + load(carry, i))
 
-    exponentials.__qualname__ = f"column_exponentials.{shift.__name__}.{'stored' if save else 'summed'}"
-    return register_jitable(exponentials)
+    return jitable(exponentials)
 
 
 def _column_sum_of(term):
@@ -153,8 +145,7 @@ def _column_sum_of(term):
         for i in range(0, columns, lanes):
             store(total, i, load(total, i) + load(carry, i))
 
-    column_sum.__qualname__ = f"column_sum.{term.__name__}"
-    return register_jitable(column_sum)
+    return jitable(column_sum)
 
 
 def _rewrite_of(formula):
@@ -175,62 +166,63 @@ def _rewrite_of(formula):
                 u, v = load_until(a, row + i, end, zero), load_until(b, row + i, end, zero)
                 store_until(out, row + i, end, formula(u, v, load(known, i), load(known_too, i), t))
 
-    rewrite.__qualname__ = f"column_rewrite.{formula.__qualname__}"
-    return register_jitable(rewrite)
+    return jitable(rewrite)
 
 
-@register_jitable
-def _scaled(e, _, largest, factor, temperature):
-    return e * factor
+@cache
+def normalised(row: Normalised, shift: Callable[..., Any]) -> Kernel:
+    """The kernel ``(x, temperature, out, strip_columns)`` over strips, for `over_strips`."""
+    of_rest, normalise, keeps_e = row.of_rest, row.normalise, row.keeps == "e"
+    exponentials = _exponentials_of(shift, keeps_e)
 
+    def written(given, _, largest, norm, temperature):
+        return normalise(given if keeps_e else shift(given, largest, temperature), norm)
 
-_scale = _rewrite_of(_scaled)
-_sum_exponentials = _exponentials_of(infinite_shift, save=False)
-
-
-def _softmax_kernel(shift: Callable[..., object]) -> Kernel:
-    store_exponentials = _exponentials_of(shift, save=True)
+    write = _rewrite_of(jitable(written))
 
     def loop(start, stop, x, temperature, out, strip_columns):
         _, classes, inner = x.shape
         state = np.empty((4, strip_columns), x.dtype)
         rest = state[1]
+        given = out if keeps_e else x
         for strip in range(start, stop):
             o, column, columns = _place(strip, inner, strip_columns)
             first = o * classes * inner + column
-            store_exponentials(x, first, columns, temperature, out, state)
+            exponentials(x, first, columns, temperature, out, state)
             for i in range(0, columns, lanes_of(x)):
-                store(rest, i, share_of(load(rest, i)))
-            _scale(out, out, first, columns, temperature, state, out)
+                store(rest, i, of_rest(load(rest, i)))
+            write(given, given, first, columns, temperature, state, out)
 
-    return over_range(loop, f"softmax_columns.{shift.__name__}")
+    return over_range(loop)
 
 
-def _log_softmax_kernel(shift: Callable[..., object]) -> Kernel:
-    sum_exponentials = _exponentials_of(shift, save=False)
+@cache
+def normalised_backward(row: Normalised, tempered: bool) -> Kernel:
+    """The kernel ``(grad, y, temperature, out, strip_columns)`` over strips; temperature 1 if not `tempered`."""
+    column_sum, gradient = _column_sum_of(row.term), row.gradient
 
-    def log_probability(x, _, largest, lse, temperature):
-        return shift(x, largest, temperature) - lse
+    def at_temperature(grad, y, total, _, temperature):
+        # As in `softmax`: a division by the constant 1 is no division.
+        return gradient(grad, y, total, temperature if tempered else const(grad, 1.0))
 
-    log_probability.__qualname__ = f"log_probability.{shift.__name__}"
-    log_probabilities = _rewrite_of(register_jitable(log_probability))
+    write = _rewrite_of(jitable(at_temperature))
 
-    def loop(start, stop, x, temperature, out, strip_columns):
-        _, classes, inner = x.shape
-        state = np.empty((4, strip_columns), x.dtype)
-        rest = state[1]
+    def loop(start, stop, grad, y, temperature, out, strip_columns):
+        _, classes, inner = grad.shape
+        state = np.empty((4, strip_columns), grad.dtype)
         for strip in range(start, stop):
             o, column, columns = _place(strip, inner, strip_columns)
             first = o * classes * inner + column
-            sum_exponentials(x, first, columns, temperature, out, state)
-            for i in range(0, columns, lanes_of(x)):
-                store(rest, i, log_sum(load(rest, i)))
-            log_probabilities(x, x, first, columns, temperature, state, out)
+            column_sum(grad, y, first, columns, state)
+            write(grad, y, first, columns, temperature, state, out)
 
-    return over_range(loop, f"log_softmax_columns.{shift.__name__}")
+    return over_range(loop)
 
 
-def _logsumexp_columns(start, stop, x, temperature, out, strip_columns):
+_sum_exponentials = _exponentials_of(infinite_shift, False)
+
+
+def _logsumexp(start, stop, x, temperature, out, strip_columns):
     _, classes, inner = x.shape
     state = np.empty((4, strip_columns), x.dtype)
     largest, rest = state[0], state[1]
@@ -242,73 +234,16 @@ def _logsumexp_columns(start, stop, x, temperature, out, strip_columns):
             store_until(out, result + i, result + columns, load(largest, i) + log_sum(load(rest, i)))
 
 
-def _backward_kernel(term: Callable[..., object], gradient: Callable[..., object], tempered: bool) -> Kernel:
-    column_sum = _column_sum_of(term)
-
-    def at_temperature(grad, y, total, _, temperature):
-        # As in `softmax`: a division by the constant 1 is no division.
-        return gradient(grad, y, total, temperature if tempered else const(grad, 1.0))
-
-    at_temperature.__qualname__ = f"{gradient.__name__}.{'tempered' if tempered else 'plain'}"
-    gradients = _rewrite_of(register_jitable(at_temperature))
-
-    def loop(start, stop, grad, y, temperature, out, strip_columns):
-        _, classes, inner = grad.shape
-        state = np.empty((4, strip_columns), grad.dtype)
-        for strip in range(start, stop):
-            o, column, columns = _place(strip, inner, strip_columns)
-            first = o * classes * inner + column
-            column_sum(grad, y, first, columns, state)
-            gradients(grad, y, first, columns, temperature, state, out)
-
-    return over_range(loop, f"backward_columns.{at_temperature.__qualname__}")
+logsumexp = over_range(_logsumexp)
 
 
-_softmax, _softmax_at_temperature = _softmax_kernel(plain_shift), _softmax_kernel(shifted_logit)
-_log_softmax, _log_softmax_at_temperature = _log_softmax_kernel(plain_shift), _log_softmax_kernel(shifted_logit)
-_logsumexp = over_range(_logsumexp_columns)
-_softmax_backward, _softmax_backward_at_temperature = (
-    _backward_kernel(product, softmax_gradient, tempered) for tempered in (False, True)
-)
-_log_softmax_backward, _log_softmax_backward_at_temperature = (
-    _backward_kernel(first_of, log_softmax_gradient, tempered) for tempered in (False, True)
-)
-
-
-def _over_strips(kernel, x, *arguments):
+def over_strips(kernel: Kernel, x: Any, *arguments: Any) -> None:
     """Run a kernel over the strips of x: as wide as they may be, and of a number that the threads share evenly."""
     outer, _, inner = x.shape
-    sharing = 1 if x.nbytes < threads.PARALLEL_BYTES else thread_count()
+    alone = x.nbytes < threads.PARALLEL_BYTES
+    sharing = 1 if alone else thread_count()
     share = sharing // math.gcd(sharing, outer)
     strips = -(-inner * x.itemsize // (STRIP_ROW_BYTES * share)) * share
     strip_columns = -(-inner // (strips * LANE_COLUMNS)) * LANE_COLUMNS
-    kernel(outer * -(-inner // strip_columns), x.nbytes, *arguments, strip_columns)
-
-
-def softmax_columns_forward(x, temperature, out):
-    """out = softmax(x / temperature) over axis 1 of an array of three axes, none of them empty. `out` may be x."""
-    kernel = _softmax if temperature == 1 else _softmax_at_temperature
-    _over_strips(kernel, x, x, temperature, out)
-
-
-def log_softmax_columns_forward(x, temperature, out):
-    """out = log_softmax(x / temperature) over axis 1. `out` may be x."""
-    kernel = _log_softmax if temperature == 1 else _log_softmax_at_temperature
-    _over_strips(kernel, x, x, temperature, out)
-
-
-def logsumexp_columns_forward(x, out):
-    """out[o, i] = log(sum(exp(x[o, :, i])))."""
-    _over_strips(_logsumexp, x, x, 1.0, out)
-
-
-def softmax_columns_backward(grad, y, temperature, out):
-    """The gradient of the logits, from that of y = softmax(x / temperature) over axis 1. `out` may be grad or y."""
-    kernel = _softmax_backward if temperature == 1 else _softmax_backward_at_temperature
-    _over_strips(kernel, grad, grad, y, temperature, out)
-
-
-def log_softmax_columns_backward(grad, y, temperature, out):
-    """The gradient of the logits, from that of y = log_softmax(x / temperature) over axis 1. `out` may be grad or y."""
-    kernel = _log_softmax_backward if temperature == 1 else _log_softmax_backward_at_temperature
-    _over_strips(kernel, grad, grad, y, temperature, out)
+    run = kernel.serial if alone else kernel.shared
+    run(outer * -(-inner // strip_columns), *arguments, strip_columns)

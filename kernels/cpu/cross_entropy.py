@@ -1,127 +1,208 @@
-"""Softmax cross-entropy with integer labels: the loss, and the loss with its gradient in the same pass."""
+"""Softmax cross-entropy, alone and with its gradient; here the loop for any options, over labels or probabilities.
+
+A label's targets are a row of zeros but for a 1, so one loop serves both. A row is passed over several times, in cache:
+capped if it is to be, its largest logit, its coefficients, its exponentials, its gradient.
+"""
 
 from __future__ import annotations
 
 import math
+from functools import partial
 
-from numba.extending import register_jitable
+import numpy as np
 
+from softgrad.kernels.cpu import label_cross_entropy
+from softgrad.kernels.cpu.horizontal import horizontal_combine
 from softgrad.kernels.cpu.launch import by_size, sum_over_blocks
-from softgrad.kernels.cpu.memory import PAST_CACHE, load, load_first, store, store_first, zeros
-from softgrad.kernels.cpu.narrow import label_logits, tile_exponentials_of
-from softgrad.kernels.cpu.reductions import horizontal_sum
-from softgrad.kernels.cpu.rows import exponentials_of, row_max, scaled_row_by
-from softgrad.kernels.cpu.simd import widen
-from softgrad.kernels.cpu.tiles import TILE, load_labels, load_tile, store_tile
-from softgrad.kernels.formulas.logsumexp import plain_shift
-from softgrad.kernels.formulas.losses import cross_entropy, cross_entropy_label_gradient
-from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
+from softgrad.kernels.cpu.memory import (
+    PAST_CACHE,
+    THROUGH_CACHE,
+    lanes_of,
+    line_begin,
+    load_until,
+    load_within,
+    store_until,
+    zeros,
+)
+from softgrad.kernels.cpu.rows import add_in_parts, exponentials_of, row_max
+from softgrad.kernels.formulas.cross_entropy import (
+    DEFAULTS,
+    coefficient,
+    coefficient_term,
+    soft_cap,
+    soft_cap_slope,
+    weighted_cross_entropy,
+    weighted_cross_entropy_gradient,
+    z_loss_slope,
+)
+from softgrad.kernels.formulas.primitives import const
+from softgrad.kernels.formulas.softmax import plain_shift
+from softgrad.kernels.formulas.sums import SETTLED_EVERY, settled, together, two_sum
+from softgrad.kernels.naming import jitable
 
-_sum_exponentials = exponentials_of(plain_shift, store=False)
+# For loops that are asked for none.
+NO_WEIGHT = {dtype: np.empty(0, dtype) for dtype in map(np.dtype, (np.float32, np.float64))}
+
 _store_exponentials = exponentials_of(plain_shift, store=True)
-_tile_sum_exponentials = tile_exponentials_of(plain_shift, "x")
-_tile_exponentials = tile_exponentials_of(plain_shift, "e")
 
 
-@register_jitable
-def _in_range(label, classes):
-    return 0 <= label < classes
+@jitable
+def _capped_row(x, first, end, cap, out):
+    zero = zeros(x)
+    c = const(zero, cap)
+    for i in range(first, end, lanes_of(x)):
+        store_until(out, i - first, end - first, soft_cap(load_until(x, i, end, zero), c))
 
 
-@register_jitable
-def _losses_of_block(start, stop, below_and_rest, losses):
-    """The losses of a block from each row's `below` and `rest`, a vector of logarithms at a time; returns their sum."""
-    zero = zeros(below_and_rest)
-    total = widen(zero)
-    for r in range(0, stop - start, TILE):
-        rows = min(TILE, stop - start - r)
-        below, rest = load_first(below_and_rest[0], r, rows, zero), load_first(below_and_rest[1], r, rows, zero)
-        row_losses = cross_entropy(below, rest)
-        if losses.size > 0:
-            store_first(losses, start + r, rows, row_losses)
-        total = total + widen(row_losses)
-    return horizontal_sum(total)
+@jitable
+def _coefficient_sums(x, first, classes, largest, mix):
+    """The sum of a row's coefficients, in two parts, and that of their products with the distances to the largest.
+
+    `mix` is what the coefficients are made of: the targets, where the row's begin, the weights, 1 - eps and eps / C.
+    """
+    zero, (targets, targets_first, weights, kept, spread) = zeros(x), mix
+    m, a, b = const(zero, largest), const(zero, kept), const(zero, spread)
+    total, carry, terms, terms_carry = zero, zero, zero, zero
+    lanes = lanes_of(x)
+    for block in range(0, classes, SETTLED_EVERY * lanes):
+        for j in range(block, min(block + SETTLED_EVERY * lanes, classes), lanes):
+            t = load_until(targets, targets_first + j, targets_first + classes, zero)
+            c = coefficient(t, load_until(weights, j, classes, zero), a, b)
+            below = m - load_until(x, first + j, first + classes, zero)
+            total, carry = two_sum(total, carry, c)
+            terms, terms_carry = two_sum(terms, terms_carry, coefficient_term(c, below))
+        total, carry = settled(total, carry)
+        terms, terms_carry = settled(terms, terms_carry)
+    total, carry = horizontal_combine(add_in_parts, total, carry)
+    terms, terms_carry = horizontal_combine(add_in_parts, terms, terms_carry)
+    return total, carry, together(terms, terms_carry)
 
 
-def _loss_rows(start, stop, scratch, logits, labels, losses):
-    classes = logits.shape[1]
-    zero = zeros(logits)
-    (below, rests, _), tile = scratch
-    if classes <= TILE:
-        for r in range(start, stop, TILE):
-            rows = min(TILE, stop - r)
-            load_tile(logits, r * classes, classes, rows, tile)
-            label_logit = label_logits(tile, classes, load_labels(labels, r, rows, classes, zero))
-            largest, rest = _tile_sum_exponentials(tile, classes, 1.0)
-            store(below, r - start, largest - label_logit)
-            store(rests, r - start, rest)
-    else:
-        for r in range(start, stop):
-            label, first, end = labels[r], r * classes, (r + 1) * classes
-            largest = row_max(logits, first, end)
-            rests[r - start] = _sum_exponentials(logits, first, end, largest, 1.0, logits, first)
-            below[r - start] = largest - logits[r, label] if _in_range(label, classes) else math.nan
-    return _losses_of_block(start, stop, scratch[0], losses)
+@jitable
+def _row_sums(x, first, classes, mix, exponentials):
+    """A row's largest logit, the rest of its exponentials, which are left in a row of their own, and those two sums."""
+    largest = row_max(x, first, first + classes)
+    # Before the exponentials, which may take the place of the logits.
+    total, carry, terms = _coefficient_sums(x, first, classes, largest, mix)
+    rest = _store_exponentials(x, first, first + classes, largest, 1.0, exponentials, 0)
+    return largest, rest, total, carry, terms
 
 
-def _loss_and_gradient_kernel(writer):
-    scaled_row = scaled_row_by(writer)
+def _gradient_row_by(writer):
+    """Build the loop that makes a row's gradient of its exponentials; `grad` may be the logits, or the targets.
+
+    `sums` are the sum of its coefficients, its rest, and its pull.
+    """
+    put = writer.put
+
+    def gradient_row(exponentials, logits, first, classes, mix, cap, sums, share, grad):
+        zero, (targets, targets_first, weights, kept, spread) = zeros(logits), mix
+        a, b, f = const(zero, kept), const(zero, spread), const(zero, share)
+        c_sum, rest, pull = const(zero, sums[0]), const(zero, sums[1]), const(zero, sums[2])
+        for i in range(line_begin(grad, first), first + classes, lanes_of(logits)):
+            j = i - first
+            t = load_within(targets, targets_first + j, targets_first, targets_first + classes, zero)
+            c = coefficient(t, load_within(weights, j, 0, classes, zero), a, b)
+            e = load_within(exponentials, j, 0, classes, zero)
+            g = weighted_cross_entropy_gradient(e, c, c_sum, rest, pull) * f
+            if cap > 0:
+                g = g * soft_cap_slope(load_within(logits, i, first, first + classes, zero), const(zero, cap))
+            put(grad, i, first, first + classes, g)
+
+    return jitable(gradient_row)
+
+
+def _zero_row_by(writer):
+    put = writer.put
+
+    def zero_row(grad, first, end):
+        for i in range(line_begin(grad, first), end, lanes_of(grad)):
+            put(grad, i, first, end, zeros(grad))
+
+    return jitable(zero_row)
+
+
+def _kernel(labelled, writes, writer):
+    """The loop for labels or for probabilities; the gradient is taken if it `writes`."""
+    gradient_row, zero_row = _gradient_row_by(writer), _zero_row_by(writer)
     streams = writer is PAST_CACHE
 
-    def loop(start, stop, scratch, logits, labels, scale, losses, grad):
+    def loop(start, stop, scratch, logits, targets, weight, ignored, ignores, numbers, losses, grad):
+        kept, spread, z_loss, cap, scale = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
         classes = logits.shape[1]
-        zero = zeros(logits)
-        one, factor, unknown = const(zero, 1.0), const(zero, scale), const(zero, math.nan)
-        (below, rests, row), tile = scratch
-        if classes <= TILE:
-            for r in range(start, stop, TILE):
-                rows = min(TILE, stop - r)
-                load_tile(logits, r * classes, classes, rows, tile)
-                label = load_labels(labels, r, rows, classes, zero)
-                label_logit = label_logits(tile, classes, label)
-                largest, rest = _tile_exponentials(tile, classes, 1.0)
-                share = where(label == label, factor / (one + rest), unknown)
-                for j in range(classes):
-                    e = load(tile, j * TILE)
-                    at_label = label == const(zero, j)
-                    store(tile, j * TILE, where(at_label, cross_entropy_label_gradient(e, rest), e) * share)
-                store_tile(tile, grad, r * classes, classes, rows)
-                store(below, r - start, largest - label_logit)
-                store(rests, r - start, rest)
-            return _losses_of_block(start, stop, scratch[0], losses)
-        # The exponentials wait for their sum in `grad`, or beside it if what is written there leaves the cache.
-        waiting = row if streams else grad.reshape(-1)
+        zero = const(kept, 0.0)
+        weights, one_hot, row = scratch[0]
+        for j in range(classes):
+            weights[j] = weight[j] if weight.size > 0 else const(kept, 1.0)
+            one_hot[j] = zero
+        x, flat_targets = logits.reshape(-1), targets.reshape(-1)
+        total_loss = 0.0
         for r in range(start, stop):
-            label, first, end = labels[r], r * classes, (r + 1) * classes
-            known = _in_range(label, classes)
-            # Taken before `grad`, which may be the same memory, is written. NaN makes the row's loss NaN.
-            label_logit = logits[r, label] if known else const(scale, math.nan)
-            place = 0 if streams else first
-            largest = row_max(logits, first, end)
-            rest = _store_exponentials(logits, first, end, largest, 1.0, waiting, place)
-            share = scale / (const(rest, 1.0) + rest)
-            at_label = cross_entropy_label_gradient(exp_nonpositive(label_logit - largest), rest) * share
-            scaled_row(waiting, place, grad, first, end, share if known else const(scale, math.nan))
-            if known:
-                grad[r, label] = at_label
-            below[r - start], rests[r - start] = largest - label_logit, rest
-        return _losses_of_block(start, stop, scratch[0], losses)
+            first, end = r * classes, (r + 1) * classes
+            known = True
+            if labelled:
+                label = targets[r]
+                if ignores and label == ignored:
+                    if writes:
+                        zero_row(grad, first, end)
+                    if losses.size > 0:
+                        losses[r] = zero
+                    continue
+                known = 0 <= label < classes
+                if known:
+                    one_hot[label] = const(kept, 1.0)
+                mix = one_hot, 0, weights, kept, spread
+            else:
+                mix = flat_targets, first, weights, kept, spread
+            if cap > 0:
+                _capped_row(x, first, end, cap, row)
+                largest, rest, c_sum, carry, terms = _row_sums(row, 0, classes, mix, row)
+            else:
+                largest, rest, c_sum, carry, terms = _row_sums(x, first, classes, mix, row)
+            loss = weighted_cross_entropy(c_sum + carry, terms, largest, rest, z_loss)
+            if not known:
+                loss = const(kept, math.nan)
+            if writes:
+                share = scale / (const(rest, 1.0) + rest) if known else const(kept, math.nan)
+                sums = c_sum, rest, z_loss_slope(largest, rest, z_loss) + carry
+                gradient_row(row, x, first, classes, mix, cap, sums, share, grad)
+            if labelled and known:
+                one_hot[label] = zero
+            if losses.size > 0:
+                losses[r] = loss
+            total_loss += loss
+        return total_loss
 
-    return sum_over_blocks(loop, f"cross_entropy_with_grad.{writer.name}", streams=streams)
+    return sum_over_blocks(loop, streams=streams, keeps_row=True)
 
 
-_loss = sum_over_blocks(_loss_rows)
-_loss_and_gradient = by_size(_loss_and_gradient_kernel, arrays=2)
+_loss_of_labels, _loss_of_probabilities = _kernel(True, False, THROUGH_CACHE), _kernel(False, False, THROUGH_CACHE)
+_gradient_of_labels = by_size(partial(_kernel, True, True), arrays=2)
+_gradient_of_probabilities = by_size(partial(_kernel, False, True), arrays=3)
 
 
-def softmax_cross_entropy_forward(logits, labels, losses):
-    """The sum of the rows' losses in float64, and each in `losses` unless that has size 0.
+def _launch(kernel, logits, targets, options, scale, losses, grad):
+    weight, ignore_index, label_smoothing, z_loss, softcap = options or DEFAULTS
+    dtype = logits.dtype
+    mix = 1 - label_smoothing, label_smoothing / logits.shape[1]
+    numbers = np.array((*mix, z_loss, softcap or 0, scale), dtype)  # an array: threads are given no tuples
+    weight = NO_WEIGHT[dtype] if weight is None else weight
+    ignoring = (0, False) if ignore_index is None else (ignore_index, True)
+    return kernel(logits.shape[0], logits.nbytes, logits, targets, weight, *ignoring, numbers, losses, grad)
 
-    A label outside the classes gives NaN for its row; nothing is read or written out of bounds.
-    """
-    return _loss(logits.shape[0], logits.nbytes, logits, labels, losses)
+
+def softmax_cross_entropy_forward(logits, targets, options, losses):
+    if targets.ndim == 2:
+        return _launch(_loss_of_probabilities, logits, targets, options, 0, losses, logits)
+    if options is None:
+        return label_cross_entropy.loss(logits.shape[0], logits.nbytes, logits, targets, losses)
+    return _launch(_loss_of_labels, logits, targets, options, 0, losses, logits)
 
 
-def softmax_cross_entropy_with_grad(logits, labels, scale, losses, grad):
-    """As `softmax_cross_entropy_forward`, and grad = scale d loss / d logits. `grad` may be the logits."""
-    return _loss_and_gradient(logits.shape[0], logits.nbytes, logits, labels, scale, losses, grad)
+def softmax_cross_entropy_with_grad(logits, targets, options, scale, losses, grad):
+    if targets.ndim == 2:
+        return _launch(_gradient_of_probabilities, logits, targets, options, scale, losses, grad.reshape(-1))
+    if options is None:
+        rows, nbytes, number = logits.shape[0], logits.nbytes, logits.dtype.type(scale)
+        return label_cross_entropy.loss_and_gradient(rows, nbytes, logits, targets, number, losses, grad)
+    return _launch(_gradient_of_labels, logits, targets, options, scale, losses, grad.reshape(-1))

@@ -19,5 +19,4 @@ _gather = over_range(_gather_rows)
 
 
 def gather_scale(x, indices, scale, shift, out):
-    """out[r] = x[indices[r]] * scale + shift; for an index outside the rows the nearest is taken."""
     _gather(out.shape[0], out.nbytes, x, indices, scale, shift, out)

@@ -6,10 +6,13 @@ is made of them is computed sixteen at a time as well.
 
 from __future__ import annotations
 
-import numpy as np
-from numba.extending import register_jitable
+from collections.abc import Callable
+from functools import cache
 
-from softgrad.kernels.cpu.launch import by_size, flat, over_range, serial
+import numpy as np
+
+from softgrad.kernels.cpu.horizontal import horizontal_combine, horizontal_max
+from softgrad.kernels.cpu.launch import Kernel, by_size, flat, over_range
 from softgrad.kernels.cpu.memory import (
     PAST_CACHE,
     lanes_of,
@@ -21,25 +24,21 @@ from softgrad.kernels.cpu.memory import (
     store_first,
     zeros,
 )
-from softgrad.kernels.cpu.reductions import horizontal_combine, horizontal_max
 from softgrad.kernels.cpu.rows import add_in_parts
-from softgrad.kernels.cpu.simd import count_true
 from softgrad.kernels.cpu.tiles import TILE, load_tile
 from softgrad.kernels.formulas.information import (
+    Measure,
     add_mass,
     add_term,
-    cross_entropy_term,
-    divergence_term,
-    entropy_term,
-    exponential,
-    scaled,
+    check_of,
     self_information,
 )
-from softgrad.kernels.formulas.logsumexp import SETTLED_EVERY, settled, together
 from softgrad.kernels.formulas.primitives import const
+from softgrad.kernels.formulas.sums import SETTLED_EVERY, settled
+from softgrad.kernels.naming import jitable
 
-# Of each row: the sum of its terms in two parts, and of p and of q the mass and how far they go below 0.
-SUMS = 6
+# Of each row: the sum of its terms in two parts, and what p and q are checked by.
+SUMS = 4
 
 
 def _sums_of(term, two):
@@ -63,19 +62,18 @@ def _sums_of(term, two):
             mass_q, mass_carry_q = settled(mass_q, mass_carry_q)
         return (total, carry), (mass, mass_carry, below), (mass_q, mass_carry_q, below_q)
 
-    sums.__qualname__ = f"sums.{term.__name__}"
-    return register_jitable(sums)
+    return jitable(sums)
 
 
-@register_jitable
-def _row_mass(mass, carry, below):
+@jitable
+def _row_check(mass, carry, below):
     mass, carry = horizontal_combine(add_in_parts, mass, carry)
-    return together(mass, carry), horizontal_max(below)
+    return check_of(mass, carry, horizontal_max(below))
 
 
-def _row_kernel(term, finish, two):
-    """The kernel ``(p, q, factor, factor_lost, out, checks)`` of ``finish(*sum of the terms, *factors)``."""
-    sums_of = _sums_of(term, two)
+def _measured_rows(measure: Measure) -> Kernel:
+    two, finish = measure.distributions == 2, measure.finish
+    sums_of = _sums_of(measure.term, two)
 
     def loop(start, stop, p, q, factor, factor_lost, out, checks):
         all_rows, classes = p.shape
@@ -90,48 +88,31 @@ def _row_kernel(term, finish, two):
                 if two:
                     load_tile(q, r * classes, classes, rows, tile_q)
                 (total, carry), of_p, of_q = sums_of(tile, tile_q, 0, classes * TILE)
-                store(found, 2 * TILE, together(of_p[0], of_p[1]))
-                store(found, 3 * TILE, of_p[2])
-                store(found, 4 * TILE, together(of_q[0], of_q[1]))
-                store(found, 5 * TILE, of_q[2])
+                store(found, 2 * TILE, check_of(*of_p))
+                store(found, 3 * TILE, check_of(*of_q))
             else:
                 for k in range(rows):
                     of_terms, of_p, of_q = sums_of(p, q, (r + k) * classes, (r + k + 1) * classes)
                     found[0, k], found[1, k] = horizontal_combine(add_in_parts, *of_terms)
-                    found[2, k], found[3, k] = _row_mass(*of_p)
-                    found[4, k], found[5, k] = _row_mass(*of_q)
+                    found[2, k] = _row_check(*of_p)
+                    found[3, k] = _row_check(*of_q)
                 total, carry = load(found, 0), load(found, TILE)
             store_first(out, r, rows, finish(total, carry, *factors))
             for k in range(checks.shape[0]):
                 store_first(checks, k * all_rows + r, rows, load(found, (2 + k) * TILE))
 
-    return over_range(loop, f"information.{term.__name__}.{finish.__name__}")
+    return over_range(loop)
 
 
-_entropy = _row_kernel(entropy_term, scaled, False)
-_perplexity = _row_kernel(entropy_term, exponential, False)
-_cross_entropy = _row_kernel(cross_entropy_term, scaled, True)
-_divergence = _row_kernel(divergence_term, scaled, True)
+@cache
+def information_measure(measure: Measure) -> Callable[..., None]:
+    kernel = _measured_rows(measure)
 
+    def measured(distributions, factor, factor_lost, out, checks):
+        p, q = distributions[0], distributions[-1]
+        kernel(p.shape[0], p.nbytes, p, q, factor, factor_lost, out, checks)
 
-def entropy_forward(p, factor, factor_lost, out, checks):
-    """out[r] = (factor + factor_lost) sum(-p[r] log p[r]); checks[:, r] = the row's sum, how far it goes below 0."""
-    _entropy(p.shape[0], p.nbytes, p, p, factor, factor_lost, out, checks)
-
-
-def perplexity_forward(p, out, checks):
-    """out[r] = exp(sum(-p[r] log p[r])); `checks` as in `entropy_forward`."""
-    _perplexity(p.shape[0], p.nbytes, p, p, 1.0, 0.0, out, checks)
-
-
-def cross_entropy_forward(p, q, factor, factor_lost, out, checks):
-    """out[r] = (factor + factor_lost) sum(-p[r] log q[r]); `checks` as in `entropy_forward`, of p and then of q."""
-    _cross_entropy(p.shape[0], p.nbytes, p, q, factor, factor_lost, out, checks)
-
-
-def kl_divergence_forward(p, q, factor, factor_lost, out, checks):
-    """out[r] = (factor + factor_lost) sum(p[r] log(p[r] / q[r]) - p[r] + q[r]); `checks` as for cross-entropy."""
-    _divergence(p.shape[0], p.nbytes, p, q, factor, factor_lost, out, checks)
+    return measured
 
 
 # ---- element by element
@@ -146,33 +127,11 @@ def _self_information_kernel(writer):
         for i in range(line_begin(out, start), stop, lanes_of(p)):
             put(out, i, start, stop, self_information(load_within(p, i, start, stop, zero), *factors))
 
-    return over_range(loop, f"self_information.{writer.name}", streams=writer is PAST_CACHE)
+    return over_range(loop, streams=writer is PAST_CACHE)
 
 
 _self_information = by_size(_self_information_kernel, arrays=2)
 
 
 def self_information_forward(p, factor, factor_lost, out):
-    """out = -(factor + factor_lost) log p. `out` may be p."""
     _self_information(p.size, p.nbytes, flat(p), factor, factor_lost, flat(out))
-
-
-# ---- checks
-
-
-@serial
-def _first_beyond(x, low, high):
-    zero = zeros(x)
-    lowest, highest = const(zero, low), const(zero, high)
-    for i in range(0, x.size, lanes_of(x)):
-        part = load_until(x, i, x.size, lowest)
-        if count_true((part >= lowest) & (part <= highest)) < lanes_of(x):
-            for k in range(i, x.size):
-                if not low <= x[k] <= high:
-                    return k
-    return -1
-
-
-def first_beyond(x, low, high):
-    """The position of the first element that does not lie in [low, high], NaN included, or -1."""
-    return int(_first_beyond(flat(x), x.dtype.type(low), x.dtype.type(high)))

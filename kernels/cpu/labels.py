@@ -1,30 +1,20 @@
-"""Integer labels: are they in range, how many are predicted right, and as one-hot rows."""
+"""Integer labels: how many are predicted right, and as one-hot rows."""
 
 from __future__ import annotations
 
 import math
 
-from numba.extending import register_jitable
-
-from softgrad.kernels.cpu.launch import over_range, serial, sum_over_blocks
+from softgrad.kernels.cpu.horizontal import horizontal_sum
+from softgrad.kernels.cpu.launch import over_range, sum_over_blocks
 from softgrad.kernels.cpu.memory import lanes_of, load, load_first, load_until, store, zeros
 from softgrad.kernels.cpu.narrow import label_logits
-from softgrad.kernels.cpu.reductions import horizontal_sum
-from softgrad.kernels.cpu.simd import count_true
 from softgrad.kernels.cpu.tiles import TILE, load_labels, load_tile
 from softgrad.kernels.formulas.primitives import const, where
+from softgrad.kernels.naming import jitable
+from softgrad.kernels.simd.vector import count_true
 
 
-@serial
-def first_outside(indices, bound):
-    """The position of the first index that does not lie in [0, bound), or -1."""
-    for r in range(indices.size):
-        if not 0 <= indices[r] < bound:
-            return r
-    return -1
-
-
-@register_jitable
+@jitable
 def _tile_correct(logits, labels, start, rows, tile):
     """In how many rows of a tile the label's logit is the first of the largest."""
     classes = logits.shape[1]
@@ -40,7 +30,7 @@ def _tile_correct(logits, labels, start, rows, tile):
     return horizontal_sum(load_first(tile, 0, rows, zero))
 
 
-@register_jitable
+@jitable
 def _row_correct(x, first, label, end):
     """Is x[label] above all of the row before it, and not below any after it? Left as soon as it is not."""
     lanes = lanes_of(x)
@@ -75,10 +65,6 @@ _correct = sum_over_blocks(_correct_rows)
 
 
 def count_correct(logits, labels):
-    """How many rows have their largest logit, the first of equals, at their label.
-
-    A row with NaN does not, nor one with a label outside the classes.
-    """
     return int(_correct(logits.shape[0], logits.nbytes, logits, labels))
 
 
@@ -93,5 +79,4 @@ _one_hot = over_range(_one_hot_rows)
 
 
 def one_hot_forward(labels, out):
-    """out[r, j] = 1 where j is the row's label, else 0; the labels must have been checked."""
     _one_hot(out.shape[0], out.nbytes, labels, out)

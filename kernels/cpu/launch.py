@@ -19,14 +19,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit, prange
-from numba.extending import register_jitable
 
-import softgrad.kernels.cpu.primitives  # noqa: F401  (registers the overloads that formulas call)
+import softgrad.kernels.simd.primitives  # noqa: F401  (registers the overloads that formulas call)
 from softgrad.kernels.cache import enable_cache
 from softgrad.kernels.cpu import threads
 from softgrad.kernels.cpu.memory import PAST_CACHE, THROUGH_CACHE, Writer, end_stream
 from softgrad.kernels.cpu.threads import parallel_entry, thread_count
 from softgrad.kernels.cpu.tiles import TILE
+from softgrad.kernels.naming import jitable, named
 
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
@@ -71,13 +71,12 @@ def _kernel(loop: Callable[..., Any], run: Callable[..., Any], run_parallel: Cal
     return Kernel(in_one, shared)
 
 
-def over_range(loop: Callable[..., Any], name: str | None = None, *, streams: bool = False) -> Kernel:
+def over_range(loop: Callable[..., Any], *, streams: bool = False) -> Kernel:
     """Compile ``loop(start, stop, *arguments)`` into a kernel that runs [0, size), in one piece or one a thread.
 
-    `name` must tell loops apart that share their source and differ in what they close over. `streams` says that the
-    loop writes past the cache.
+    `streams` says that the loop writes past the cache.
     """
-    loop = named(loop, name)
+    loop = jitable(loop)
 
     def run(size, *arguments):
         loop(0, size, *arguments)
@@ -108,9 +107,7 @@ def by_size(build: Callable[[Writer], Kernel], arrays: int) -> Callable[..., Any
     return kernel
 
 
-def sum_over_blocks(
-    loop: Callable[..., Any], name: str | None = None, *, streams: bool = False, keeps_row: bool = False
-) -> Kernel:
+def sum_over_blocks(loop: Callable[..., Any], *, streams: bool = False, keeps_row: bool = False) -> Kernel:
     """Compile ``loop(start, stop, scratch, *arguments) -> float`` into a kernel that returns the sum over all rows.
 
     The loop is called for a block of rows of the first argument at a time, `BLOCK_ROWS`, or `NARROW_BLOCK_ROWS` if they
@@ -118,37 +115,36 @@ def sum_over_blocks(
     of that argument's dtype: the rows have a number for each row of a block, and if the loop `streams` or `keeps_row`
     at least as many as the argument's.
     """
-    loop = named(loop, name)
+    loop = jitable(loop)
     whole_rows = streams or keeps_row
 
     def scratch_for(x):
         row = max(NARROW_BLOCK_ROWS, x.shape[1]) if whole_rows else NARROW_BLOCK_ROWS
         return np.empty((3, row), x.dtype), np.empty(TILE * TILE, x.dtype)
 
-    scratch_for.__qualname__ = f"scratch_for.{'row' if whole_rows else 'block'}"
-    return _sum_over(loop, register_jitable(scratch_for), _block_rows, BLOCK_ROWS, streams)
+    return _sum_over(loop, jitable(scratch_for), _block_rows, BLOCK_ROWS, streams)
 
 
-def sum_over_elements(loop: Callable[..., Any], name: str | None = None) -> Kernel:
+def sum_over_elements(loop: Callable[..., Any]) -> Kernel:
     """Compile ``loop(start, stop, scratch, *arguments) -> float`` into a kernel that returns the sum over all elements.
 
     The loop is called for a block of `BLOCK_ELEMENTS` at a time; the results are added in order, in float64. `scratch`
     is for its own use, a vector of the first argument's dtype.
     """
-    return _sum_over(named(loop, name), _vector_for, _block_elements, BLOCK_ELEMENTS, False)
+    return _sum_over(jitable(loop), _vector_for, _block_elements, BLOCK_ELEMENTS, False)
 
 
-@register_jitable
+@jitable
 def _vector_for(x):
     return np.empty(TILE, x.dtype)
 
 
-@register_jitable
+@jitable
 def _block_elements(x):
     return BLOCK_ELEMENTS
 
 
-@register_jitable
+@jitable
 def _block_rows(x):
     return NARROW_BLOCK_ROWS if x.shape[1] <= TILE else BLOCK_ROWS
 
@@ -196,19 +192,16 @@ def flat(array: Any) -> Any:
     return array if array.ndim == 1 else array.reshape(-1)
 
 
+def flattened(*arrays: Any) -> tuple[Any, ...]:
+    """Contiguous arrays of one shape, each as `flat`."""
+    return arrays if arrays[0].ndim == 1 else tuple(map(flat, arrays))
+
+
 def serial(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function that is quicker than waking threads whatever its size."""
     return enable_cache(njit(**OPTIONS)(function))
 
 
-def named(loop: Callable[..., Any], name: str | None) -> Callable[..., Any]:
-    """The loop for other compiled code to call. `name` must tell apart loops that share their source."""
-    loop.__qualname__ = name or loop.__qualname__
-    return register_jitable(loop)
-
-
 def _compile(run: Callable[..., Any], loop: Callable[..., Any], *, parallel: bool = False) -> Callable[..., Any]:
-    # The linker knows compiled functions by their qualified names. Two kernels that were compiled in two
-    # processes and are loaded from the cache by a third must not share one.
-    run.__qualname__ = f"{run.__name__}.{loop.__module__}.{loop.__qualname__}"
-    return enable_cache(njit(parallel=parallel, **OPTIONS)(run))
+    # Two loops of one name in two modules run under the same code: the module tells them apart.
+    return enable_cache(njit(parallel=parallel, no_cfunc_wrapper=True, **OPTIONS)(named(run, loop.__module__)))

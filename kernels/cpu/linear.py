@@ -6,9 +6,9 @@ from functools import cache
 
 from softgrad.kernels.cpu.launch import Kernel, over_range
 from softgrad.kernels.cpu.memory import lanes_of, load_until, store_until, zeros
-from softgrad.kernels.cpu.simd import broadcast
-from softgrad.kernels.formulas.activation_table import Activation
-from softgrad.kernels.formulas.logsumexp import SETTLED_EVERY, settled, together, two_sum
+from softgrad.kernels.formulas.registry import Activation
+from softgrad.kernels.formulas.sums import SETTLED_EVERY, settled, together, two_sum
+from softgrad.kernels.simd.vector import broadcast
 
 # Columns that a thread takes at a time in the backward pass: whole cache lines of either dtype.
 BLOCK_COLUMNS = 64
@@ -30,7 +30,7 @@ def _forward_kernel(activation: Activation, keep: bool) -> Kernel:
                     store_until(preactivation, first + j, end, z)
                 store_until(out, first + j, end, formula(z, *values))
 
-    return over_range(loop, f"bias_activation_forward.{'keeping.' if keep else ''}{activation.name}")
+    return over_range(loop)
 
 
 @cache
@@ -54,11 +54,10 @@ def _backward_kernel(activation: Activation) -> Kernel:
                 total, carry = settled(total, carry)
             store_until(grad_bias, j, columns, together(total, carry))
 
-    return over_range(loop, f"bias_activation_backward.{activation.name}")
+    return over_range(loop)
 
 
 def bias_activation_forward(activation, product, bias, parameters, preactivation, out):
-    """out = f(product + bias), and preactivation = product + bias unless it is None. Either may be `product`."""
     keep = preactivation is not None
     _forward_kernel(activation, keep)(
         product.shape[0], product.nbytes, product, bias, preactivation if keep else out, out, *parameters
@@ -66,6 +65,5 @@ def bias_activation_forward(activation, product, bias, parameters, preactivation
 
 
 def bias_activation_backward(activation, grad, saved, parameters, grad_product, grad_bias):
-    """grad_product = grad f'(saved), grad_bias = its column sums, compensated. `grad_product` may be grad."""
     blocks = -(-grad.shape[1] // BLOCK_COLUMNS)
     _backward_kernel(activation)(blocks, grad.nbytes, grad, saved, grad_product, grad_bias, *parameters)

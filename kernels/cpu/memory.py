@@ -16,9 +16,19 @@ from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, register_jitable
+from numba.extending import intrinsic
 
-from softgrad.kernels.cpu.simd import INT32, LANES, call_llvm, llvm_constant, llvm_suffix, llvm_type, splat, vector_of
+from softgrad.kernels.naming import jitable
+from softgrad.kernels.simd.vector import (
+    INT32,
+    LANES,
+    call_llvm,
+    llvm_constant,
+    llvm_suffix,
+    llvm_type,
+    splat,
+    vector_of,
+)
 
 # A cache line, and the widest register there is. A streaming store must not straddle two.
 LINE_BYTES = 64
@@ -197,7 +207,7 @@ def end_stream(typing_context):
     return types.void(), codegen
 
 
-@register_jitable
+@jitable
 def load_until(array, index, stop, fill):
     """The lanes from `index` on; those at `stop` and beyond are not read, but taken from the vector `fill`."""
     if index + lanes_of(array) <= stop:
@@ -205,7 +215,7 @@ def load_until(array, index, stop, fill):
     return load_first(array, index, stop - index, fill)
 
 
-@register_jitable
+@jitable
 def store_until(array, index, stop, x):
     """Write the lanes to the array from `index` on; nothing at `stop` or beyond is touched."""
     if index + lanes_of(array) <= stop:
@@ -214,17 +224,17 @@ def store_until(array, index, stop, x):
         store_first(array, index, stop - index, x)
 
 
-@register_jitable
+@jitable
 def _is_whole(array, index, start, stop):
     return start <= index and index + lanes_of(array) <= stop
 
 
-@register_jitable
+@jitable
 def _lanes_within(array, index, start, stop):
     return max(start - index, 0), min(stop - index, lanes_of(array))
 
 
-@register_jitable
+@jitable
 def load_within(array, index, start, stop, fill):
     """The lanes from `index` on; those before `start`, at `stop` and beyond are not read, but taken from `fill`."""
     if _is_whole(array, index, start, stop):
@@ -233,13 +243,13 @@ def load_within(array, index, start, stop, fill):
     return _load_between(array, index, low, high, fill)
 
 
-@register_jitable
+@jitable
 def _store_part(array, index, start, stop, x):
     low, high = _lanes_within(array, index, start, stop)
     _store_between(array, index, low, high, x)
 
 
-@register_jitable
+@jitable
 def _store_within(array, index, start, stop, x):
     if _is_whole(array, index, start, stop):
         store(array, index, x)
@@ -247,7 +257,7 @@ def _store_within(array, index, start, stop, x):
         _store_part(array, index, start, stop, x)
 
 
-@register_jitable
+@jitable
 def _stream_within(array, index, start, stop, x):
     if _is_whole(array, index, start, stop):
         _stream(array, index, x)

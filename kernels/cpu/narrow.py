@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba.extending import register_jitable
 
 from softgrad.kernels.cpu.memory import load, store, zeros
 from softgrad.kernels.cpu.tiles import TILE, load_tile, store_tile
-from softgrad.kernels.formulas.logsumexp import larger
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
+from softgrad.kernels.formulas.sums import larger
+from softgrad.kernels.naming import jitable
 
 
 def tile_exponentials_of(shift, keep):
@@ -40,15 +40,12 @@ def tile_exponentials_of(shift, keep):
             peak_value = where(peak, one, peak_value)
         return largest, total + other
 
-    exponentials.__qualname__ = f"tile_exponentials.{shift.__name__}.{keep}"
-    return register_jitable(exponentials)
+    return jitable(exponentials)
 
 
-def normalised_rows_of(exponentials, of_rest, normalise):
-    """Build ``normalised_rows(start, stop, x, temperature, out)``, a tile at a time.
-
-    What the exponentials keep of each logit becomes ``normalise(kept, of_rest(rest))``.
-    """
+def normalised_rows_of(row, shift):
+    """Build ``normalised_rows(start, stop, x, temperature, out)`` by a row of `formulas.softmax`, a tile at a time."""
+    exponentials, of_rest, normalise = tile_exponentials_of(shift, row.keeps), row.of_rest, row.normalise
 
     def normalised_rows(start, stop, x, temperature, out):
         classes = x.shape[1]
@@ -62,11 +59,10 @@ def normalised_rows_of(exponentials, of_rest, normalise):
                 store(tile, j * TILE, normalise(load(tile, j * TILE), norm))
             store_tile(tile, out, r * classes, classes, rows)
 
-    normalised_rows.__qualname__ = f"normalised_rows.{normalise.__name__}.{exponentials.__qualname__}"
-    return register_jitable(normalised_rows)
+    return jitable(normalised_rows)
 
 
-@register_jitable
+@jitable
 def label_logits(tile, classes, label):
     """The logit at each row's label, NaN where the label is NaN."""
     found = const(label, math.nan)

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 
-from numba.extending import register_jitable
-
+from softgrad.kernels.cpu.horizontal import horizontal_combine, horizontal_max, horizontal_sum
 from softgrad.kernels.cpu.memory import (
     lanes_of,
     line_begin,
@@ -19,16 +18,16 @@ from softgrad.kernels.cpu.memory import (
     store_until,
     zeros,
 )
-from softgrad.kernels.cpu.reductions import horizontal_combine, horizontal_max, horizontal_sum
-from softgrad.kernels.cpu.simd import count_true
-from softgrad.kernels.formulas.logsumexp import SETTLED_EVERY, larger, settled, two_sum
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
+from softgrad.kernels.formulas.sums import SETTLED_EVERY, larger, settled, two_sum
+from softgrad.kernels.naming import jitable
+from softgrad.kernels.simd.vector import count_true
 
 # Vectors that are added plainly before their sum joins the compensated one: at most 2 ULP are lost in a block.
 BLOCK_VECTORS = 8
 
 
-@register_jitable
+@jitable
 def row_max(x, first, end):
     """The largest logit of a row, -inf if there is none but NaN."""
     lanes = lanes_of(x)
@@ -78,8 +77,7 @@ def exponentials_of(shift, store):
         others = horizontal_sum(total) + horizontal_sum(carry)
         return others + const(others, peaks - 1)
 
-    exponentials.__qualname__ = f"exponentials.{shift.__name__}.{'stored' if store else 'summed'}"
-    return register_jitable(exponentials)
+    return jitable(exponentials)
 
 
 def scaled_row_by(writer):
@@ -93,11 +91,10 @@ def scaled_row_by(writer):
         for i in range(line_begin(out, first), end, lanes_of(out)):
             put(out, i, first, end, load_within(x, i + to_x, x_first, end + to_x, zero) * f)
 
-    scaled_row.__qualname__ = f"scaled_row.{writer.name}"
-    return register_jitable(scaled_row)
+    return jitable(scaled_row)
 
 
-@register_jitable
+@jitable
 def add_in_parts(total, carry, other_total, other_carry):
     """The sum of two sums in two parts, in two parts, for `horizontal_combine`."""
     return two_sum(total, carry + other_carry, other_total)
@@ -116,5 +113,4 @@ def row_sum_of(term):
         total, carry = horizontal_combine(add_in_parts, total, carry)
         return total + carry
 
-    row_sum.__qualname__ = f"row_sum.{term.__name__}"
-    return register_jitable(row_sum)
+    return jitable(row_sum)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba.extending import register_jitable
 
+from softgrad.kernels.cpu.horizontal import horizontal_max
 from softgrad.kernels.cpu.launch import over_range
 from softgrad.kernels.cpu.memory import lanes_of, load, load_until, zeros
-from softgrad.kernels.cpu.reductions import horizontal_max
 from softgrad.kernels.cpu.rows import row_max
-from softgrad.kernels.cpu.simd import count_true
-from softgrad.kernels.formulas.logsumexp import shifted_logit
 from softgrad.kernels.formulas.primitives import const, where
 from softgrad.kernels.formulas.random import BLOCK, CHUNK, WORDS, gumbel, uniform, words_of
+from softgrad.kernels.formulas.softmax import shifted_logit
+from softgrad.kernels.naming import jitable
+from softgrad.kernels.simd.vector import count_true
 
 
-@register_jitable
+@jitable
 def _fill(uniforms, block, draw, key):
     """The uniform numbers of a block of counters. A plain loop, which the compiler turns into vectors of integers."""
     like = uniforms[0]
@@ -29,12 +29,12 @@ def _fill(uniforms, block, draw, key):
         uniforms[3 * BLOCK + k] = uniform(like, d)
 
 
-@register_jitable
+@jitable
 def _smallest(x):
     return -horizontal_max(-x)
 
 
-@register_jitable
+@jitable
 def _winner(best, at, numbers):
     """The class of the largest score, of equal ones the first. `best` is each lane's and `at` the vector it was in."""
     beyond = const(best, math.inf)
@@ -76,8 +76,4 @@ _sample = over_range(_draws)
 
 
 def sample_categorical_forward(logits, temperature, key, out):
-    """out[n] = a class drawn from softmax(logits[n % rows] / temperature), by the key and n alone; -1 if there is none.
-
-    There is none in a row with NaN or +inf, or with nothing but -inf.
-    """
     _sample(out.size, out.size * logits.shape[1] * logits.itemsize, logits, temperature, np.uint64(key), out)

@@ -13,7 +13,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from softgrad.kernels.cpu.memory import LINE_BYTES, first_lanes, masked_load, masked_store, pointer_to
-from softgrad.kernels.cpu.simd import INT32, LANES, Vector, llvm_constant, llvm_type, splat
+from softgrad.kernels.simd.vector import INT32, LANES, Vector, llvm_constant, llvm_type, splat
 
 # Rows in a tile, and the classes it has room for.
 TILE = max(LANES.values())

@@ -16,10 +16,11 @@ import numpy as np
 from llvmlite import ir
 from numba import carray, from_dtype, types
 from numba.core import cgutils
-from numba.extending import intrinsic, register_jitable
+from numba.extending import intrinsic
 from numba.np.ufunc._internal import PyUFunc_None, fromfunc
 
 from softgrad.kernels.cpu.launch import serial
+from softgrad.kernels.naming import jitable, named
 
 Ufunc = Callable[..., Any]
 
@@ -27,7 +28,7 @@ Ufunc = Callable[..., Any]
 class Ufuncs(dict[np.dtype[Any], Ufunc | None]):
     """A ufunc for each dtype, over the loop that `build` makes: ``loop(start, stop, *arrays, out, *parameters)``.
 
-    Its operands are one or two arrays, up to two numbers of their dtype, and where to write. It is compiled when it is
+    Its operands are one or two arrays, numbers of their dtype, and where to write. It is compiled when it is
     first looked up; for dtypes that have none, None is found.
     """
 
@@ -56,29 +57,43 @@ def _ufunc(inner: Any, dtype: np.dtype[Any], inputs: int) -> Ufunc:
 
 def _inner_loop(loop: Callable[..., None], arrays: int, parameters: int) -> Callable[..., None]:
     """What NumPy calls: pointers to the operands, the size of all, and each one's step in bytes."""
-    numbers = (_no_numbers, _one_number, _two_numbers)[parameters]
+    numbers = _numbers(arrays, parameters)
     result = arrays + parameters
 
     def unary(pointers, sizes, steps, _):
         pieces, size = _pieces(pointers, sizes, steps, 1, result)
         for i in range(pieces):
             x, out = _piece(pointers, steps, 0, i, size), _piece(pointers, steps, result, i, size)
-            loop(0, size, x, out, *numbers(pointers, 1))
+            loop(0, size, x, out, *numbers(pointers))
         clear_floating_point_flags()
 
     def binary(pointers, sizes, steps, _):
         pieces, size = _pieces(pointers, sizes, steps, 2, result)
         for i in range(pieces):
             x, y = _piece(pointers, steps, 0, i, size), _piece(pointers, steps, 1, i, size)
-            loop(0, size, x, y, _piece(pointers, steps, result, i, size), *numbers(pointers, 2))
+            loop(0, size, x, y, _piece(pointers, steps, result, i, size), *numbers(pointers))
         clear_floating_point_flags()
 
-    inner = unary if arrays == 1 else binary
-    inner.__qualname__ = f"{inner.__name__}.{loop.__module__}.{loop.__qualname__}"
-    return inner
+    return named(unary if arrays == 1 else binary, loop.__module__)
 
 
-@register_jitable
+def _numbers(first: int, count: int) -> Callable[..., Any]:
+    """What takes `count` operands that are numbers, from the `first` on, as a tuple."""
+    if count == 0:
+
+        def none(pointers):
+            return ()
+
+        return jitable(none)
+    others = _numbers(first + 1, count - 1)
+
+    def numbers(pointers):
+        return (pointers[first][0], *others(pointers))
+
+    return jitable(numbers)
+
+
+@jitable
 def _pieces(pointers, sizes, steps, arrays, result):
     """How many pieces of which size: one of all elements where they lie side by side, else one an element."""
     size = sizes[0]
@@ -89,24 +104,9 @@ def _pieces(pointers, sizes, steps, arrays, result):
     return (1, size) if contiguous else (size, 1)
 
 
-@register_jitable
+@jitable
 def _piece(pointers, steps, operand, i, size):
     return carray(_advance(pointers[operand], i * steps[operand]), size)
-
-
-@register_jitable
-def _no_numbers(pointers, first):
-    return ()
-
-
-@register_jitable
-def _one_number(pointers, first):
-    return (pointers[first][0],)
-
-
-@register_jitable
-def _two_numbers(pointers, first):
-    return (pointers[first][0], pointers[first + 1][0])
 
 
 @intrinsic

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 
 from softgrad.kernels.cuda.elementwise import launch_binary, launch_unary
-from softgrad.kernels.formulas.activation_table import Activation
 
 
 @cache
-def activation_forward(activation: Activation) -> Callable[..., None]:
-    """Build ``forward(x, parameters, out)``: out = f(x), both of one size and contiguous. `out` may be x."""
-
+def activation_forward(activation):
     def forward(x, parameters, out):
         launch_unary(activation.forward, x, parameters, out)
 
@@ -20,9 +16,7 @@ def activation_forward(activation: Activation) -> Callable[..., None]:
 
 
 @cache
-def activation_backward(activation: Activation) -> Callable[..., None]:
-    """Build ``backward(grad, saved, parameters, out)``: out = grad f'(saved). `out` may be grad or saved."""
-
+def activation_backward(activation):
     def backward(grad, saved, parameters, out):
         launch_binary(activation.backward, grad, saved, parameters, out)
 

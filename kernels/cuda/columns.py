@@ -12,31 +12,22 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba.extending import register_jitable
 
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for
 from softgrad.kernels.cuda.memory import thread_of_grid
-from softgrad.kernels.formulas.logsumexp import (
-    difference,
-    first_of,
-    infinite_shift,
-    larger,
-    log_softmax_gradient,
-    log_sum,
-    plain_shift,
-    product,
-    settled,
-    share_of,
-    shifted_logit,
-    softmax_gradient,
-    two_sum,
-)
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
+from softgrad.kernels.formulas.softmax import Normalised, infinite_shift, log_sum
+from softgrad.kernels.formulas.sums import larger, settled, two_sum
+from softgrad.kernels.naming import jitable
+
+# So many neighbours of float32 fill a sector of 32 bytes, the least that the card's memory gives. With fewer the better
+# part of what is read for one column is of rows that others read again.
+FEWEST_COLUMNS = 8
 
 Formula = Callable[..., Any]
 
 
-@register_jitable
+@jitable
 def _first_of_column(column, classes, inner):
     return column // inner * classes * inner + column % inner
 
@@ -58,13 +49,13 @@ def _exponentials_of(shift: Formula) -> Formula:
             total, carry = settled(*two_sum(total, carry, where(peak, zero, exp_nonpositive(z))))
         return largest, (total + carry) + const(total, peaks - 1)
 
-    exponentials.__qualname__ = f"column_exponentials.{shift.__name__}"
-    return register_jitable(exponentials)
+    return jitable(exponentials)
 
 
 @cache
-def _normalised(shift: Formula, keep: str, of_rest: Formula, normalise: Formula) -> Kernel:
-    exponentials = _exponentials_of(shift)
+def normalised(row: Normalised, shift: Formula) -> Kernel:
+    """The kernel ``(x, out, columns, classes, inner, temperature)``, for `launch`."""
+    exponentials, of_rest, normalise, keeps_e = _exponentials_of(shift), row.of_rest, row.normalise, row.keeps == "e"
 
     def kernel(x, out, columns, classes, inner, temperature):
         column = thread_of_grid()
@@ -74,27 +65,16 @@ def _normalised(shift: Formula, keep: str, of_rest: Formula, normalise: Formula)
             norm = of_rest(rest)
             for j in range(classes):
                 z = shift(x[first + j * inner], largest, temperature)
-                out[first + j * inner] = normalise(exp_nonpositive(z) if keep == "e" else z, norm)
+                out[first + j * inner] = normalise(exp_nonpositive(z) if keeps_e else z, norm)
 
-    return Kernel(kernel, f"columns.{normalise.__name__}.{shift.__name__}")
-
-
-@cache
-def _logsumexp() -> Kernel:
-    exponentials = _exponentials_of(infinite_shift)
-
-    def kernel(x, out, columns, classes, inner, one):
-        column = thread_of_grid()
-        if column < columns:
-            first = _first_of_column(column, classes, inner)
-            largest, rest = exponentials(x, first, classes, inner, one)
-            out[column] = largest + log_sum(rest)
-
-    return Kernel(kernel, "columns.logsumexp")
+    return Kernel(kernel)
 
 
 @cache
-def _gradient(term: Formula, gradient: Formula) -> Kernel:
+def normalised_backward(row: Normalised) -> Kernel:
+    """The kernel ``(grad, y, out, columns, classes, inner, temperature)``."""
+    term, gradient = row.term, row.gradient
+
     def kernel(grad, y, out, columns, classes, inner, temperature):
         column = thread_of_grid()
         if column < columns:
@@ -108,38 +88,27 @@ def _gradient(term: Formula, gradient: Formula) -> Kernel:
                 i = first + j * inner
                 out[i] = gradient(grad[i], y[i], total + carry, temperature)
 
-    return Kernel(kernel, f"columns.{gradient.__name__}")
+    return Kernel(kernel)
 
 
-def _launch(kernel: Kernel, x: Any, number: float, *arrays: Any) -> None:
-    outer, classes, inner = x.shape
+@cache
+def logsumexp() -> Kernel:
+    """The kernel ``(x, out, columns, classes, inner, one)``."""
+    exponentials = _exponentials_of(infinite_shift)
+
+    def kernel(x, out, columns, classes, inner, one):
+        column = thread_of_grid()
+        if column < columns:
+            first = _first_of_column(column, classes, inner)
+            largest, rest = exponentials(x, first, classes, inner, one)
+            out[column] = largest + log_sum(rest)
+
+    return Kernel(kernel)
+
+
+def launch(kernel: Kernel, arrays: tuple[Any, ...], number: float) -> None:
+    """Run a kernel over the columns of the arrays, of which the first has three axes."""
+    outer, classes, inner = arrays[0].shape
     columns = outer * inner
-    numbers = np.int64(columns), np.int64(classes), np.int64(inner), x.dtype.type(number)
-    kernel.launch(blocks_for(columns, THREADS), THREADS, x, *arrays, *numbers)
-
-
-def softmax_columns_forward(x, temperature, out):
-    """out = softmax(x / temperature) over axis 1 of an array of three axes, none of them empty. `out` may be x."""
-    shift = plain_shift if temperature == 1 else shifted_logit
-    _launch(_normalised(shift, "e", share_of, product), x, temperature, out)
-
-
-def log_softmax_columns_forward(x, temperature, out):
-    """out = log_softmax(x / temperature) over axis 1. `out` may be x."""
-    shift = plain_shift if temperature == 1 else shifted_logit
-    _launch(_normalised(shift, "z", log_sum, difference), x, temperature, out)
-
-
-def logsumexp_columns_forward(x, out):
-    """out[o, i] = log(sum(exp(x[o, :, i])))."""
-    _launch(_logsumexp(), x, 1.0, out)
-
-
-def softmax_columns_backward(grad, y, temperature, out):
-    """The gradient of the logits, from that of y = softmax(x / temperature) over axis 1. `out` may be grad or y."""
-    _launch(_gradient(product, softmax_gradient), grad, temperature, y, out)
-
-
-def log_softmax_columns_backward(grad, y, temperature, out):
-    """The gradient of the logits, from that of y = log_softmax(x / temperature) over axis 1. `out` may be grad or y."""
-    _launch(_gradient(first_of, log_softmax_gradient), grad, temperature, y, out)
+    sizes = np.int64(columns), np.int64(classes), np.int64(inner)
+    kernel.launch(blocks_for(columns, THREADS), THREADS, *arrays, *sizes, arrays[0].dtype.type(number))

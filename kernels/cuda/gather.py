@@ -21,7 +21,6 @@ _gather = Kernel(_gather_element)
 
 
 def gather_scale(x, indices, scale, shift, out):
-    """out[r] = x[indices[r]] * scale + shift; for an index outside the rows the nearest is taken."""
     if out.size:
         rows, columns = out.shape
         number = out.dtype.type

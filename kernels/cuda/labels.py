@@ -1,4 +1,4 @@
-"""Integer labels on the card: are they in range, how many are predicted right, and as one-hot rows."""
+"""Integer labels on the card: how many are predicted right, and as one-hot rows."""
 
 from __future__ import annotations
 
@@ -9,34 +9,7 @@ from numba import cuda, int32, int64
 
 from softgrad.kernels.cuda import sums
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for, empty
-from softgrad.kernels.cuda.reductions import WARP, team_of
-
-
-@cache
-def _first_outside() -> Kernel:
-    """The kernel of the first position, by one block; the size if there is none."""
-    team_max = team_of(sums.THREADS, int64).max
-
-    def kernel(indices, bound, size, result):
-        first = size
-        for i in range(cuda.threadIdx.x, size, cuda.blockDim.x):
-            if first == size and not 0 <= indices[i] < bound:
-                first = int64(i)
-        first = -team_max(-first)
-        if cuda.threadIdx.x == 0:
-            result[0] = first
-
-    return Kernel(kernel, "first_outside", threads=sums.THREADS)
-
-
-def first_outside(indices, bound):
-    """The position of the first index that does not lie in [0, bound), or -1; waits for the card."""
-    if indices.size == 0:
-        return -1
-    result = empty((1,), np.int64)
-    _first_outside().launch(1, sums.THREADS, indices, np.int64(bound), np.int64(indices.size), result)
-    first = int(result[0])
-    return -1 if first == indices.size else first
+from softgrad.kernels.cuda.teams import WARP, team_of
 
 
 @cache
@@ -60,14 +33,10 @@ def _row_correct() -> Kernel:
             if cuda.threadIdx.x == 0:
                 correct[row] = 1 if wrong == 0 else 0
 
-    return Kernel(kernel, "row_correct")
+    return Kernel(kernel)
 
 
 def count_correct(logits, labels):
-    """How many rows have their largest logit, the first of equals, at their label; the number stays on the card.
-
-    A row with NaN does not, nor one with a label outside the classes.
-    """
     rows, classes = logits.shape
     correct = empty((rows,), np.int32)
     threads = (WARP, THREADS // WARP)
@@ -85,11 +54,10 @@ def _one_hot() -> Kernel:
         if j < classes:
             out[row * classes + j] = one if labels[row] == j else zero
 
-    return Kernel(kernel, "one_hot")
+    return Kernel(kernel)
 
 
 def one_hot_forward(labels, out):
-    """out[r, j] = 1 where j is the row's label, else 0; the labels must have been checked."""
     rows, classes = out.shape
     if rows:
         numbers = np.int32(classes), out.dtype.type(1), out.dtype.type(0)

@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 from numba import cuda, from_dtype, types
 from numba.core import config
-from numba.extending import register_jitable
 
-import softgrad.kernels.cpu.primitives  # noqa: F401  (for a number they are the same on the card)
+import softgrad.kernels.simd.primitives  # noqa: F401  (for a number they are the same on the card)
 from softgrad.kernels.cache import entry_path, load_entry, write_entry
+from softgrad.kernels.naming import jitable, named
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
 
@@ -42,25 +42,24 @@ Function = Callable[..., Any]
 _compiling = threading.RLock()
 
 
-def device(function: Function, name: str | None = None) -> Function:
-    """A function for kernels to call that uses ``cuda`` itself; others need no more than `register_jitable`.
-
-    `name` is as for a `Kernel`.
-    """
-    function.__qualname__ = name or function.__qualname__
-    called: Function = cuda.jit(device=True)(function) if SIMULATED else register_jitable(function)
+def device(function: Function) -> Function:
+    """A function for kernels to call that uses ``cuda`` itself; others need no more than `jitable`."""
+    called: Function = cuda.jit(device=True)(named(function)) if SIMULATED else jitable(function)
     return called
 
 
 class Kernel:
     """A function over pointers and numbers, compiled for a card when it is first launched there.
 
-    `name` must tell functions apart that share their source and differ in what they close over. A block has at most
-    `threads`, which decides how many registers each of them may have.
+    `name` is its qualified name, if not that which `named` makes. A block has at most `threads`, which decides how many
+    registers each of them may have.
     """
 
     def __init__(self, function: Function, name: str | None = None, *, threads: int = THREADS) -> None:
-        function.__qualname__ = name or function.__qualname__
+        if name is None:
+            named(function)
+        else:
+            function.__qualname__ = name
         self.function, self.threads = function, threads
         self._loaded: dict[Any, Any] = {}
         self._simulated: Any = cuda.jit(function) if SIMULATED else None
@@ -79,7 +78,7 @@ class Kernel:
             self._simulated[blocks, threads](*map(_as_pointer, arguments))
             return
         device = _cupy().cuda.runtime.getDevice()
-        plain = tuple(_flattened(arguments))
+        plain = tuple(_flattened(arguments)) if tuple in map(type, arguments) else arguments
         for argument in plain:
             if not isinstance(argument, np.generic) and argument.data.device_id != device:
                 theirs = argument.data.device_id

@@ -7,12 +7,11 @@ from functools import cache
 import numpy as np
 from numba import cuda, int64
 
-from softgrad.kernels.cuda.elementwise import two_numbers, with_two_numbers
+from softgrad.kernels.cuda.elementwise import of_dtype
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for
 from softgrad.kernels.cuda.memory import NUMBER
-from softgrad.kernels.formulas.activation_table import Activation
-from softgrad.kernels.formulas.logsumexp import settled, together, two_sum
-from softgrad.kernels.formulas.primitives import const
+from softgrad.kernels.formulas.registry import Activation
+from softgrad.kernels.formulas.sums import settled, together, two_sum
 
 # A block of the backward pass: so many columns, each added up by so many threads.
 COLUMNS, ROW_THREADS = 32, 8
@@ -20,9 +19,9 @@ COLUMNS, ROW_THREADS = 32, 8
 
 @cache
 def _forward_kernel(activation: Activation, keep: bool) -> Kernel:
-    f = with_two_numbers(activation.forward, 1, len(activation.parameters))
+    formula = activation.forward
 
-    def kernel(product, bias, preactivation, out, columns, a, b):
+    def kernel(product, bias, preactivation, out, columns, parameters):
         row = int64(cuda.blockIdx.x)
         j = cuda.blockIdx.y * cuda.blockDim.x + cuda.threadIdx.x
         if j < columns:
@@ -30,28 +29,26 @@ def _forward_kernel(activation: Activation, keep: bool) -> Kernel:
             z = product[i] + bias[j]
             if keep:
                 preactivation[i] = z
-            out[i] = f(z, a, b)
+            out[i] = formula(z, *parameters)
 
-    return Kernel(kernel, f"bias_activation_forward.{'keeping.' if keep else ''}{activation.name}")
+    return Kernel(kernel)
 
 
 @cache
 def _backward_kernel(activation: Activation, number: str) -> Kernel:
-    assert activation.backward is not None
-    f = with_two_numbers(activation.backward, 2, len(activation.parameters))
-    number_type = NUMBER[number]
+    formula, number_type = activation.backward, NUMBER[number]
 
-    def kernel(grad, saved, grad_product, grad_bias, rows, columns, a, b):
+    def kernel(grad, saved, grad_product, grad_bias, rows, columns, parameters):
         totals = cuda.shared.array((ROW_THREADS, COLUMNS), number_type)
         carries = cuda.shared.array((ROW_THREADS, COLUMNS), number_type)
         x, y = cuda.threadIdx.x, cuda.threadIdx.y
         j = cuda.blockIdx.x * COLUMNS + x
-        zero = const(a, 0.0)
+        zero = number_type(0)
         total, carry = zero, zero
         if j < columns:
             for r in range(y, rows, ROW_THREADS):
                 i = int64(r) * columns + j
-                dz = f(grad[i], saved[i], a, b)
+                dz = formula(grad[i], saved[i], *parameters)
                 grad_product[i] = dz
                 total, carry = settled(*two_sum(total, carry, dz))
         totals[y, x] = total
@@ -62,26 +59,24 @@ def _backward_kernel(activation: Activation, number: str) -> Kernel:
                 total, carry = two_sum(total, carry + carries[k, x], totals[k, x])
             grad_bias[j] = together(total, carry)
 
-    return Kernel(kernel, f"bias_activation_backward.{activation.name}.{number}")
+    return Kernel(kernel)
 
 
 def bias_activation_forward(activation, product, bias, parameters, preactivation, out):
-    """out = f(product + bias), and preactivation = product + bias unless it is None. Either may be `product`."""
     rows, columns = product.shape
     keep = preactivation is not None
     if product.size:
         kernel = _forward_kernel(activation, keep)
         arrays = product, bias, preactivation if keep else out, out
         blocks = (rows, blocks_for(columns, THREADS))
-        kernel.launch(blocks, THREADS, *arrays, np.int32(columns), *two_numbers(product.dtype, parameters))
+        kernel.launch(blocks, THREADS, *arrays, np.int32(columns), of_dtype(product.dtype, parameters))
 
 
 def bias_activation_backward(activation, grad, saved, parameters, grad_product, grad_bias):
-    """grad_product = grad f'(saved), grad_bias = its column sums, compensated. `grad_product` may be grad."""
     rows, columns = grad.shape
     if columns:
         kernel = _backward_kernel(activation, grad.dtype.char)
         sizes = np.int32(rows), np.int32(columns)
         arrays = grad, saved, grad_product, grad_bias
         threads = (COLUMNS, ROW_THREADS)
-        kernel.launch(blocks_for(columns, COLUMNS), threads, *arrays, *sizes, *two_numbers(grad.dtype, parameters))
+        kernel.launch(blocks_for(columns, COLUMNS), threads, *arrays, *sizes, of_dtype(grad.dtype, parameters))

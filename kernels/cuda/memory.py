@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from numba import cuda, float32, float64, int64
-from numba.extending import register_jitable
 
 from softgrad.kernels.cuda.launch import SIMULATED, address_of, device
+from softgrad.kernels.naming import jitable
 
 PACK_BYTES = 16
 
@@ -84,32 +84,32 @@ _load2, _load4, _store2, _store4 = _load_of(2), _load_of(4), _store_of(2), _stor
 # Functions, since the compile cache cannot name an intrinsic that a kernel closes over.
 
 
-@register_jitable
+@jitable
 def load1(pointer, index):
     return (pointer[index],)
 
 
-@register_jitable
+@jitable
 def load2(pointer, index):
     return _load2(pointer, index)
 
 
-@register_jitable
+@jitable
 def load4(pointer, index):
     return _load4(pointer, index)
 
 
-@register_jitable
+@jitable
 def store1(pointer, index, pack):
     pointer[index] = pack[0]
 
 
-@register_jitable
+@jitable
 def store2(pointer, index, pack):
     _store2(pointer, index, pack)
 
 
-@register_jitable
+@jitable
 def store4(pointer, index, pack):
     _store4(pointer, index, pack)
 
@@ -121,32 +121,32 @@ STORE = {1: store1, 2: store2, 4: store4}
 # ---- a pack to and from places of an array of the thread's own, from `at` on
 
 
-@register_jitable
+@jitable
 def unpack1(values, at, pack):
     values[at] = pack[0]
 
 
-@register_jitable
+@jitable
 def unpack2(values, at, pack):
     values[at], values[at + 1] = pack
 
 
-@register_jitable
+@jitable
 def unpack4(values, at, pack):
     values[at], values[at + 1], values[at + 2], values[at + 3] = pack
 
 
-@register_jitable
+@jitable
 def pack1(values, at):
     return (values[at],)
 
 
-@register_jitable
+@jitable
 def pack2(values, at):
     return values[at], values[at + 1]
 
 
-@register_jitable
+@jitable
 def pack4(values, at):
     return values[at], values[at + 1], values[at + 2], values[at + 3]
 

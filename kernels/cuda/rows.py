@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 from numba import cuda, int64
-from numba.extending import register_jitable
 
 from softgrad.kernels.cuda.launch import Kernel, blocks_for, device
 from softgrad.kernels.cuda.memory import LOAD, NUMBER, PACK, STORE, UNPACK, lanes_for
-from softgrad.kernels.cuda.reductions import WARP, Team, team_of
-from softgrad.kernels.formulas.logsumexp import larger, two_sum
+from softgrad.kernels.cuda.teams import WARP, Team, team_of
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
+from softgrad.kernels.formulas.sums import larger, two_sum
+from softgrad.kernels.naming import jitable
 
 # Up to so many classes a row is one thread's.
 NARROW = 16
@@ -150,12 +150,11 @@ def exponentials_of(plan: Plan, shift: Callable[..., Any], keep: str) -> Callabl
         total, carry = team_sum(total, carry)
         return largest, (total + carry) + const(total, team_count(peaks) - 1)
 
-    exponentials.__qualname__ = f"exponentials.{shift.__name__}.{keep}.{plan.name}"
-    return register_jitable(exponentials)
+    return jitable(exponentials)
 
 
 def row_sum_of(plan: Plan, term: Callable[..., Any]) -> Callable[..., Any]:
-    """Build ``row_sum(a, b)``, the compensated sum of term(a_j, b_j) over a row in registers: terms may cancel."""
+    """Build ``row_sum(a, b)``, the sum of term(a_j, b_j) over a row in registers, in two parts: terms may cancel."""
     team_sum = team_for(plan).sum
     items = plan.items
 
@@ -164,11 +163,9 @@ def row_sum_of(plan: Plan, term: Callable[..., Any]) -> Callable[..., Any]:
         total, carry = zero, zero
         for k in range(items):
             total, carry = two_sum(total, carry, term(a[k], b[k]))
-        total, carry = team_sum(total, carry)
-        return total + carry
+        return team_sum(total, carry)
 
-    row_sum.__qualname__ = f"row_sum.{term.__name__}.{plan.name}"
-    return register_jitable(row_sum)
+    return jitable(row_sum)
 
 
 # ---- rows to registers and back
@@ -181,8 +178,7 @@ def column_of(plan: Plan) -> Callable[..., Any]:
     def column(k, thread):
         return (k // lanes * threads + thread) * lanes + k % lanes
 
-    column.__qualname__ = f"column.{plan.name}"
-    return register_jitable(column)
+    return jitable(column)
 
 
 def reader_of(plan: Plan) -> Callable[..., Any]:
@@ -199,8 +195,7 @@ def reader_of(plan: Plan) -> Callable[..., Any]:
                 for k in range(lanes):
                     values[p * lanes + k] = fill
 
-    read.__qualname__ = f"read.{plan.name}"
-    return register_jitable(read)
+    return jitable(read)
 
 
 def writer_of(plan: Plan) -> Callable[..., Any]:
@@ -214,8 +209,7 @@ def writer_of(plan: Plan) -> Callable[..., Any]:
             if j + lanes <= count:
                 store(pointer, first + j, pack(values, p * lanes))
 
-    write.__qualname__ = f"write.{plan.name}"
-    return register_jitable(write)
+    return jitable(write)
 
 
 # ---- kernels over rows
@@ -268,7 +262,7 @@ def _narrow_kernel(plan: Plan, work: Work) -> Callable[..., None]:
         for k in range(classes):
             values[k] = staged[thread * stride + k]
 
-    take = device(take_rows, f"take_rows.{plan.name}")
+    take = device(take_rows)
 
     def kernel(x, y, labels, out, results, rows, _, number):
         staged = cuda.shared.array(places, number_type)

@@ -10,14 +10,15 @@ from functools import cache
 
 import numpy as np
 from numba import cuda, int32, int64
-from numba.extending import register_jitable
 
 from softgrad.kernels.cuda.launch import Kernel, blocks_for
 from softgrad.kernels.cuda.memory import NUMBER
-from softgrad.kernels.cuda.reductions import WARP, team_of
-from softgrad.kernels.formulas.logsumexp import larger, shifted_logit
+from softgrad.kernels.cuda.teams import WARP, team_of
 from softgrad.kernels.formulas.primitives import const
 from softgrad.kernels.formulas.random import BLOCK, CHUNK, WORDS, gumbel, uniform, words_of
+from softgrad.kernels.formulas.softmax import shifted_logit
+from softgrad.kernels.formulas.sums import larger
+from softgrad.kernels.naming import jitable
 
 # The threads of a block, and up to how many classes a row is one warp's.
 THREADS = 256
@@ -27,7 +28,7 @@ WARP_CLASSES = 1024
 MOST_THREADS = {"f": 1024, "d": 256}
 
 
-@register_jitable
+@jitable
 def _contend(best, at, logits, first, j, classes, word, largest, temperature):
     """The better of (best, at) and class j, if there is one, with the noise of its word."""
     if j < classes:
@@ -42,7 +43,7 @@ def _kernel(threads: int, number: str) -> Kernel:
     team_max, _, team_count = team_of(threads, NUMBER[number])
     team_last = team_of(threads, int32).max
 
-    def kernel(logits, key, out, draws, rows, classes, temperature):
+    def kernel(logits, out, draws, rows, classes, key, temperature):
         draw = int64(cuda.blockIdx.x) * cuda.blockDim.y + cuda.threadIdx.y
         if draw < draws:  # whole warps leave
             first = draw % rows * classes
@@ -77,17 +78,14 @@ def _kernel(threads: int, number: str) -> Kernel:
             if cuda.threadIdx.x == 0:
                 out[draw] = at if -math.inf < largest < math.inf else -1
 
-    return Kernel(kernel, f"sample_categorical.{threads}.{number}", threads=MOST_THREADS[number])
+    return Kernel(kernel, threads=MOST_THREADS[number])
 
 
 def sample_categorical_forward(logits, temperature, key, out):
-    """out[n] = a class drawn from softmax(logits[n % rows] / temperature), by the key and n alone; -1 if there is none.
-
-    There is none in a row with NaN or +inf, or with nothing but -inf.
-    """
     rows, classes = logits.shape
     threads = WARP if classes <= WARP_CLASSES else THREADS
     block = (threads, THREADS // threads)
-    numbers = np.int64(out.size), np.int64(rows), np.int32(classes), logits.dtype.type(temperature)
+    sizes = np.int64(out.size), np.int64(rows), np.int32(classes)
+    numbers = np.uint64(key), logits.dtype.type(temperature)
     kernel = _kernel(threads, logits.dtype.char)
-    kernel.launch(blocks_for(out.size, block[1]), block, logits, np.uint64(key), out, *numbers)
+    kernel.launch(blocks_for(out.size, block[1]), block, logits, out, *sizes, *numbers)

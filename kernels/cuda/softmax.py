@@ -1,4 +1,4 @@
-"""Softmax, log-softmax, logsumexp and their backwards over the rows of a matrix on the card.
+"""Softmax, log-softmax, logsumexp and the backwards on the card: the rows of a matrix here, columns in `columns`.
 
 A row that fits the registers of a block is read once and written once. A wider one is read twice: its parts, in blocks
 of their own, leave a maximum and a sum each, and then every part's block makes those of the row of them (`wide`).
@@ -7,105 +7,156 @@ of their own, leave a maximum and a sum each, and then every part's block makes 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
-from numba.extending import register_jitable
-
+from softgrad.kernels.cuda import columns
 from softgrad.kernels.cuda.rows import Plan, Work, exponentials_of, launch_rows, plan_for, row_sum_of
-from softgrad.kernels.cuda.wide import launch_wide_gradient, launch_wide_logsumexp, launch_wide_normalised
-from softgrad.kernels.formulas.logsumexp import (
-    difference,
-    first_of,
-    infinite_shift,
-    log_softmax_gradient,
-    log_sum,
-    plain_shift,
-    product,
-    share_of,
-    shifted_logit,
-    softmax_gradient,
+from softgrad.kernels.cuda.wide import (
+    WideWork,
+    exponentials_left,
+    launch_wide,
+    merged_of,
+    merged_terms,
+    terms_left,
 )
+from softgrad.kernels.formulas.primitives import exp_nonpositive
+from softgrad.kernels.formulas.softmax import Normalised, infinite_shift, log_sum, plain_shift, shifted_logit
+from softgrad.kernels.naming import jitable
 
 Formula = Callable[..., Any]
 
 
-def _normalised(plan: Plan, shift: Formula, keep: str, of_rest: Formula, normalise: Formula) -> Work:
-    """What the exponentials keep of each logit becomes ``normalise(kept, of_rest(rest))``."""
-    exponentials, items = exponentials_of(plan, shift, keep), plan.items
+def _normalise_of(plan: Plan, row: Normalised) -> Formula:
+    """Build ``normalise(values, rest)``: what is kept of the logits becomes the result."""
+    of_rest, normalise_one, items = row.of_rest, row.normalise, plan.items
+
+    def normalise(values, rest):
+        norm = of_rest(rest)
+        for k in range(items):
+            values[k] = normalise_one(values[k], norm)
+
+    return jitable(normalise)
+
+
+def _gradient_of(plan: Plan, row: Normalised) -> Formula:
+    """Build ``gradient(values, others, total, carry, temperature)``: of grad and y, given the sum of their terms."""
+    gradient_one, items = row.gradient, plan.items
+
+    def gradient(values, others, total, carry, temperature):
+        for k in range(items):
+            values[k] = gradient_one(values[k], others[k], total + carry, temperature)
+
+    return jitable(gradient)
+
+
+@jitable
+def _log_sum_exp(largest, rest):
+    return largest + log_sum(rest)
+
+
+# ---- rows in registers
+
+
+def _normalised_row(plan: Plan, row: Normalised, shift: Formula) -> Work:
+    exponentials, normalise = exponentials_of(plan, shift, row.keeps), _normalise_of(plan, row)
 
     def body(values, others, thread, label, label_logit, temperature):
         _, rest = exponentials(values, temperature)
-        norm = of_rest(rest)
-        for k in range(items):
-            values[k] = normalise(values[k], norm)
+        normalise(values, rest)
         return rest
 
-    return Work(f"{normalise.__name__}.{shift.__name__}", register_jitable(body))
+    return Work(f"{row.name}.{shift.__name__}", jitable(body))
 
 
-def _logsumexp(plan: Plan) -> Work:
+def _gradient_row(plan: Plan, row: Normalised) -> Work:
+    row_sum, gradient = row_sum_of(plan, row.term), _gradient_of(plan, row)
+
+    def body(values, others, thread, label, label_logit, temperature):
+        total, carry = row_sum(values, others)
+        gradient(values, others, total, carry, temperature)
+        return total
+
+    return Work(f"{row.name}_backward", jitable(body), two=True, fill=0.0)
+
+
+def _logsumexp_row(plan: Plan) -> Work:
     exponentials = exponentials_of(plan, infinite_shift, "x")
 
     def body(values, others, thread, label, label_logit, temperature):
         largest, rest = exponentials(values, temperature)
-        return largest + log_sum(rest)
+        return _log_sum_exp(largest, rest)
 
-    return Work("logsumexp", register_jitable(body), writes=False, results=True)
+    return Work("logsumexp", jitable(body), writes=False, results=True)
 
 
-def _gradient(plan: Plan, term: Formula, gradient: Formula) -> Work:
-    row_sum, items = row_sum_of(plan, term), plan.items
+# ---- rows in parts
 
-    def body(values, others, thread, label, label_logit, temperature):
-        total = row_sum(values, others)
+
+def _normalised_parts(plan: Plan, row: Normalised, shift: Formula) -> WideWork:
+    normalise, keeps_e, items = _normalise_of(plan, row), row.keeps == "e", plan.items
+
+    def rewrite(values, others, largest, rest, temperature):
         for k in range(items):
-            values[k] = gradient(values[k], others[k], total, temperature)
-        return total
+            z = shift(values[k], largest, temperature)
+            values[k] = exp_nonpositive(z) if keeps_e else z
+        normalise(values, rest)
 
-    return Work(gradient.__name__, register_jitable(body), two=True, fill=0.0)
-
-
-def _launch_normalised(keep: str, of_rest: Formula, normalise: Formula, x: Any, temperature: float, out: Any) -> None:
-    plan = plan_for(x.shape[1], x, out)
-    options = plain_shift if temperature == 1 else shifted_logit, keep, of_rest, normalise
-    if x.shape[1] <= plan.width:
-        launch_rows(plan, _normalised, options, x, temperature, out=out)
-    else:
-        launch_wide_normalised(plan, *options, x, temperature, out)
+    return WideWork(exponentials_left(plan, shift), merged_of(shift), rewrite=jitable(rewrite))
 
 
-def _launch_gradient(term: Formula, gradient: Formula, grad: Any, y: Any, temperature: float, out: Any) -> None:
-    plan = plan_for(grad.shape[1], grad, y, out)
-    if grad.shape[1] <= plan.width:
-        launch_rows(plan, _gradient, (term, gradient), grad, temperature, y=y, out=out)
-    else:
-        launch_wide_gradient(plan, term, gradient, grad, y, temperature, out)
+def _gradient_parts(plan: Plan, row: Normalised) -> WideWork:
+    return WideWork(terms_left(plan, row.term), merged_terms, rewrite=_gradient_of(plan, row), two=True, fill=0.0)
 
 
-def softmax_forward(x, temperature, out):
-    """out = softmax(x / temperature) over the rows of a matrix that is not empty. `out` may be x."""
-    _launch_normalised("e", share_of, product, x, temperature, out)
+def _logsumexp_parts(plan: Plan) -> WideWork:
+    return WideWork(exponentials_left(plan, infinite_shift), merged_of(infinite_shift), result=_log_sum_exp)
 
 
-def log_softmax_forward(x, temperature, out):
-    """out = log_softmax(x / temperature) over the rows. `out` may be x."""
-    _launch_normalised("z", log_sum, difference, x, temperature, out)
+# ---- kernels
 
 
-def logsumexp_forward(x, out):
-    """out[r] = log(sum(exp(x[r])))."""
+@cache
+def normalised(row: Normalised) -> Callable[..., None]:
+    def forward(x, temperature, out):
+        if x.size == 0:
+            return
+        shift = plain_shift if temperature == 1 else shifted_logit
+        if x.ndim == 3:
+            columns.launch(columns.normalised(row, shift), (x, out), temperature)
+            return
+        plan = plan_for(x.shape[1], x, out)
+        if x.shape[1] <= plan.width:
+            launch_rows(plan, _normalised_row, (row, shift), x, temperature, out=out)
+        else:
+            launch_wide(plan, _normalised_parts, (row, shift), x, temperature, out=out)
+
+    return forward
+
+
+@cache
+def normalised_backward(row: Normalised) -> Callable[..., None]:
+    def backward(grad, y, temperature, out):
+        if grad.size == 0:
+            return
+        if grad.ndim == 3:
+            columns.launch(columns.normalised_backward(row), (grad, y, out), temperature)
+            return
+        plan = plan_for(grad.shape[1], grad, y, out)
+        if grad.shape[1] <= plan.width:
+            launch_rows(plan, _gradient_row, (row,), grad, temperature, y=y, out=out)
+        else:
+            launch_wide(plan, _gradient_parts, (row,), grad, temperature, y=y, out=out)
+
+    return backward
+
+
+def logsumexp(x, out):
+    if x.ndim == 3:
+        columns.launch(columns.logsumexp(), (x, out), 1.0)
+        return
     plan = plan_for(x.shape[1], x)
     if x.shape[1] <= plan.width:
-        launch_rows(plan, _logsumexp, (), x, 1.0, results=out)
+        launch_rows(plan, _logsumexp_row, (), x, 1.0, results=out)
     else:
-        launch_wide_logsumexp(plan, x, out)
-
-
-def softmax_backward(grad, y, temperature, out):
-    """The gradient of the logits, from that of y = softmax(x / temperature). `out` may be grad or y."""
-    _launch_gradient(product, softmax_gradient, grad, y, temperature, out)
-
-
-def log_softmax_backward(grad, y, temperature, out):
-    """The gradient of the logits, from that of y = log_softmax(x / temperature). `out` may be grad or y."""
-    _launch_gradient(first_of, log_softmax_gradient, grad, y, temperature, out)
+        launch_wide(plan, _logsumexp_parts, (), x, 1.0, results=out)

@@ -9,8 +9,8 @@ import numpy as np
 from numba import cuda, float64
 
 from softgrad.kernels.cuda.launch import Kernel, empty
-from softgrad.kernels.cuda.reductions import team_of
-from softgrad.kernels.formulas.logsumexp import together, two_sum
+from softgrad.kernels.cuda.teams import team_of
+from softgrad.kernels.formulas.sums import together, two_sum
 
 # As many as a block can have, since there is but one.
 THREADS = 1024
@@ -29,7 +29,7 @@ def _sum() -> Kernel:
         if cuda.threadIdx.x == 0:
             result[0] = together(total, carry)
 
-    return Kernel(kernel, "sum", threads=THREADS)
+    return Kernel(kernel, threads=THREADS)
 
 
 def sum_of(x: Any, dtype: Any = np.float64) -> Any:

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numba import cuda, int64
-from numba.extending import register_jitable
 
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for, device, empty
 from softgrad.kernels.cuda.memory import NUMBER, thread_of_grid
 from softgrad.kernels.cuda.rows import Plan, exponentials_of, reader_of, row_sum_of, writer_of
-from softgrad.kernels.formulas.logsumexp import infinite_shift, larger, log_sum, settled, two_sum
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
+from softgrad.kernels.formulas.sums import larger, settled, two_sum
+from softgrad.kernels.naming import jitable
 
 Formula = Callable[..., Any]
 
@@ -32,34 +33,30 @@ def part_of_row(classes, width):
     return row, begin, row * classes + begin, classes - begin
 
 
+# ---- what a part leaves, two numbers, and how those of all parts become the row's
+
+
 def below_own_largest_of(shift: Formula) -> Formula:
     """The shift, but 0 for the largest itself, infinite or not: a part of nothing but -inf has a finite sum."""
 
     def below_own_largest(x, largest, temperature):
         return where(x == largest, const(x, 0.0), shift(x, largest, temperature))
 
-    below_own_largest.__name__ = below_own_largest.__qualname__ = f"below_own_largest.{shift.__name__}"
-    return register_jitable(below_own_largest)
+    return jitable(below_own_largest)
 
 
 @cache
-def _part_sums(plan: Plan, shift: Formula) -> Kernel:
-    """The kernel that leaves each part's largest logit, and the sum of its exponentials but one of that."""
-    exponentials, read = exponentials_of(plan, below_own_largest_of(shift), "x"), reader_of(plan)
-    number_type, items, width = NUMBER[plan.number], plan.items, plan.width
+def exponentials_left(plan: Plan, shift: Formula) -> Formula:
+    """Build the `leave` of a part's largest logit, and the sum of its exponentials but one of that."""
+    exponentials = exponentials_of(plan, below_own_largest_of(shift), "x")
 
-    def kernel(x, largests, rests, classes, number):
-        values = cuda.local.array(items, number_type)
-        row, _, first, count = part_of_row(classes, width)
-        read(x, first, count, cuda.threadIdx.x, values, const(number, -math.inf))
-        largest, rest = exponentials(values, number)
-        if cuda.threadIdx.x == 0:
-            place = row * cuda.gridDim.y + cuda.blockIdx.y
-            largests[place], rests[place] = largest, rest
+    def leave(values, others, temperature):
+        return exponentials(values, temperature)
 
-    return Kernel(kernel, f"part_sums.{shift.__name__}.{plan.name}", threads=plan.threads)
+    return jitable(leave)
 
 
+@cache
 def merged_of(shift: Formula) -> Formula:
     """Build ``merged(largests, rests, first, parts, temperature)``: a row's (largest, rest) from those of its parts."""
     below = below_own_largest_of(shift)
@@ -76,120 +73,141 @@ def merged_of(shift: Formula) -> Formula:
                 total, carry = settled(*two_sum(total, carry, (const(largest, 1.0) + rests[first + p]) * e))
         return largest, total + carry
 
-    merged.__qualname__ = f"merged.{shift.__name__}"
-    return register_jitable(merged)
+    return jitable(merged)
 
 
 @cache
-def _normalised(plan: Plan, shift: Formula, keep: str, of_rest: Formula, normalise: Formula) -> Kernel:
-    merged, read, write = merged_of(shift), reader_of(plan), writer_of(plan)
-    number_type, items, width = NUMBER[plan.number], plan.items, plan.width
+def terms_left(plan: Plan, term: Formula) -> Formula:
+    """Build the `leave` of a part's sum of term(a_j, b_j), in two parts."""
+    row_sum = row_sum_of(plan, term)
 
-    def kernel(x, largests, rests, out, classes, number):
+    def leave(values, others, temperature):
+        return row_sum(values, others)
+
+    return jitable(leave)
+
+
+@jitable
+def merged_terms(totals, carries, first, parts, temperature):
+    """The sum of a row's terms, in two parts."""
+    total, carry = const(temperature, 0.0), const(temperature, 0.0)
+    for p in range(parts):
+        total, carry = settled(*two_sum(total, carry + carries[first + p], totals[first + p]))
+    return total, carry
+
+
+# ---- kernels over parts
+
+
+@dataclass(frozen=True)
+class WideWork:
+    """What is done to every row in parts, as a `Work` is to rows that fit.
+
+    ``leave(values, others, number) -> (a, b)`` is what a part in registers leaves, and ``merged(a, b, first, parts,
+    number) -> (a, b)`` makes of the parts from `first` on what the row has. With that, ``rewrite(values, others, a, b,
+    number)`` changes a part in its registers, and ``result(a, b)`` is the row's result. `others` is the same part of
+    the second array, if there are `two`.
+    """
+
+    leave: Formula
+    merged: Formula
+    rewrite: Formula | None = None
+    result: Formula | None = None
+    two: bool = False
+    fill: float = -math.inf
+
+
+@cache
+def _leaving_kernel(plan: Plan, leave: Formula, two: bool, fill: float) -> Kernel:
+    read, number_type, items, width = reader_of(plan), NUMBER[plan.number], plan.items, plan.width
+    others_size = items if two else 1
+
+    def kernel(x, y, a, b, classes, number):
         values = cuda.local.array(items, number_type)
+        others = cuda.local.array(others_size, number_type)
         row, _, first, count = part_of_row(classes, width)
-        parts = cuda.gridDim.y
-        largest, rest = merged(largests, rests, row * parts, parts, number)
-        norm = of_rest(rest)
-        read(x, first, count, cuda.threadIdx.x, values, const(number, -math.inf))
-        for k in range(items):
-            z = shift(values[k], largest, number)
-            values[k] = normalise(exp_nonpositive(z) if keep == "e" else z, norm)
-        write(values, out, first, count, cuda.threadIdx.x)
-
-    return Kernel(kernel, f"wide_normalised.{normalise.__name__}.{shift.__name__}.{plan.name}", threads=plan.threads)
-
-
-@cache
-def _logsumexp() -> Kernel:
-    merged = merged_of(infinite_shift)
-
-    def kernel(largests, rests, out, rows, parts, number):
-        row = thread_of_grid()
-        if row < rows:
-            largest, rest = merged(largests, rests, row * parts, parts, number)
-            out[row] = largest + log_sum(rest)
-
-    return Kernel(kernel, "wide_logsumexp")
-
-
-@cache
-def _part_terms(plan: Plan, term: Formula) -> Kernel:
-    """The kernel that leaves each part's sum of term(a_j, b_j)."""
-    row_sum, read = row_sum_of(plan, term), reader_of(plan)
-    number_type, items, width = NUMBER[plan.number], plan.items, plan.width
-
-    def kernel(a, b, sums, classes, zero):
-        of_a = cuda.local.array(items, number_type)
-        of_b = cuda.local.array(items, number_type)
-        row, _, first, count = part_of_row(classes, width)
-        read(a, first, count, cuda.threadIdx.x, of_a, zero)
-        read(b, first, count, cuda.threadIdx.x, of_b, zero)
-        total = row_sum(of_a, of_b)
+        read(x, first, count, cuda.threadIdx.x, values, const(number, fill))
+        if two:
+            read(y, first, count, cuda.threadIdx.x, others, const(number, fill))
+        left, left_too = leave(values, others, number)
         if cuda.threadIdx.x == 0:
-            sums[row * cuda.gridDim.y + cuda.blockIdx.y] = total
+            place = row * cuda.gridDim.y + cuda.blockIdx.y
+            a[place], b[place] = left, left_too
 
-    return Kernel(kernel, f"part_terms.{term.__name__}.{plan.name}", threads=plan.threads)
+    return Kernel(kernel, threads=plan.threads)
 
 
 @cache
-def _gradient(plan: Plan, gradient: Formula) -> Kernel:
+def _rewriting_kernel(plan: Plan, merged: Formula, rewrite: Formula, two: bool, fill: float) -> Kernel:
     read, write = reader_of(plan), writer_of(plan)
     number_type, items, width = NUMBER[plan.number], plan.items, plan.width
+    others_size = items if two else 1
 
-    def kernel(grad, y, sums, out, classes, temperature):
-        of_grad = cuda.local.array(items, number_type)
-        of_y = cuda.local.array(items, number_type)
+    def kernel(x, y, a, b, out, classes, number):
+        values = cuda.local.array(items, number_type)
+        others = cuda.local.array(others_size, number_type)
         row, _, first, count = part_of_row(classes, width)
         parts = cuda.gridDim.y
-        zero = const(temperature, 0.0)
-        total, carry = zero, zero
-        for p in range(parts):
-            total, carry = settled(*two_sum(total, carry, sums[row * parts + p]))
-        read(grad, first, count, cuda.threadIdx.x, of_grad, zero)
-        read(y, first, count, cuda.threadIdx.x, of_y, zero)
-        for k in range(items):
-            of_grad[k] = gradient(of_grad[k], of_y[k], total + carry, temperature)
-        write(of_grad, out, first, count, cuda.threadIdx.x)
+        of_row, of_row_too = merged(a, b, row * parts, parts, number)
+        read(x, first, count, cuda.threadIdx.x, values, const(number, fill))
+        if two:
+            read(y, first, count, cuda.threadIdx.x, others, const(number, fill))
+        rewrite(values, others, of_row, of_row_too, number)
+        write(values, out, first, count, cuda.threadIdx.x)
 
-    return Kernel(kernel, f"wide_gradient.{gradient.__name__}.{plan.name}", threads=plan.threads)
+    return Kernel(kernel, threads=plan.threads)
+
+
+@cache
+def _results_kernel(merged: Formula, result: Formula) -> Kernel:
+    """A thread a row."""
+
+    def kernel(a, b, results, rows, parts, number):
+        row = thread_of_grid()
+        if row < rows:
+            of_row, of_row_too = merged(a, b, row * parts, parts, number)
+            results[row] = result(of_row, of_row_too)
+
+    return Kernel(kernel)
+
+
+@cache
+def _wide_work(plan: Plan, work: Callable[..., WideWork], options: tuple[Any, ...]) -> WideWork:
+    return work(plan, *options)
+
+
+def _left_by(
+    plan: Plan, leave: Formula, x: Any, y: Any, number: float, two: bool = False, fill: float = -math.inf
+) -> tuple[Any, Any]:
+    """The two numbers that each part of each row leaves."""
+    rows, classes = x.shape
+    parts = blocks_for(classes, plan.width)
+    a, b = empty((rows, parts), x.dtype), empty((rows, parts), x.dtype)
+    kernel = _leaving_kernel(plan, leave, two, fill)
+    kernel.launch((rows, parts), plan.threads, x, y, a, b, np.int32(classes), x.dtype.type(number))
+    return a, b
 
 
 def part_sums(plan: Plan, shift: Formula, x: Any, temperature: float) -> tuple[Any, Any]:
     """Of each row's parts the largest logits, and the sums of the exponentials but one of those."""
-    rows, classes = x.shape
-    parts = blocks_for(classes, plan.width)
-    largests, rests = empty((rows, parts), x.dtype), empty((rows, parts), x.dtype)
-    numbers = np.int32(classes), x.dtype.type(temperature)
-    _part_sums(plan, shift).launch((rows, parts), plan.threads, x, largests, rests, *numbers)
-    return largests, rests
+    return _left_by(plan, exponentials_left(plan, shift), x, x, temperature)
 
 
-def launch_wide_normalised(
-    plan: Plan, shift: Formula, keep: str, of_rest: Formula, normalise: Formula, x: Any, temperature: float, out: Any
+def launch_wide(
+    plan: Plan, work: Callable[..., WideWork], options: tuple[Any, ...], x: Any, number: float, **arrays: Any
 ) -> None:
-    """What `keep` says of each logit, "e" or "z", as ``normalise(kept, of_rest(rest))``."""
-    largests, rests = part_sums(plan, shift, x, temperature)
-    numbers = np.int32(x.shape[1]), x.dtype.type(temperature)
-    kernel = _normalised(plan, shift, keep, of_rest, normalise)
-    kernel.launch(largests.shape, plan.threads, x, largests, rests, out, *numbers)
+    """Do ``work(plan, *options)`` on every row of the matrix `x`, wider than the plan.
 
-
-def launch_wide_logsumexp(plan: Plan, x: Any, out: Any) -> None:
-    """out[r] = log(sum(exp(x[r])))."""
-    largests, rests = part_sums(plan, infinite_shift, x, 1.0)
-    rows, parts = largests.shape
-    numbers = np.int64(rows), np.int32(parts), x.dtype.type(1)
-    _logsumexp().launch(blocks_for(rows, THREADS), THREADS, largests, rests, out, *numbers)
-
-
-def launch_wide_gradient(
-    plan: Plan, term: Formula, gradient: Formula, grad: Any, y: Any, temperature: float, out: Any
-) -> None:
-    """out = gradient(grad, y, sum of term(grad, y) over the row, temperature)."""
-    rows, classes = grad.shape
-    parts = blocks_for(classes, plan.width)
-    sums = empty((rows, parts), grad.dtype)
-    _part_terms(plan, term).launch((rows, parts), plan.threads, grad, y, sums, np.int32(classes), grad.dtype.type(0))
-    kernel = _gradient(plan, gradient)
-    kernel.launch((rows, parts), plan.threads, grad, y, sums, out, np.int32(classes), grad.dtype.type(temperature))
+    `arrays` are y, out and results, as far as the work uses them.
+    """
+    done = _wide_work(plan, work, options)
+    y = arrays.get("y", x)
+    a, b = _left_by(plan, done.leave, x, y, number, done.two, done.fill)
+    (rows, parts), number = a.shape, x.dtype.type(number)
+    if done.rewrite is not None:
+        kernel = _rewriting_kernel(plan, done.merged, done.rewrite, done.two, done.fill)
+        kernel.launch((rows, parts), plan.threads, x, y, a, b, arrays["out"], np.int32(x.shape[1]), number)
+    if done.result is not None:
+        kernel = _results_kernel(done.merged, done.result)
+        sizes = np.int64(rows), np.int32(parts)
+        kernel.launch(blocks_for(rows, THREADS), THREADS, a, b, arrays["results"], *sizes, number)

@@ -14,11 +14,13 @@ and so are a sum and the factor 1 / log(base): together they are rounded once, a
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
-from numba.extending import register_jitable
-
-from softgrad.kernels.formulas.logsumexp import larger, two_sum
+from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import atanh_tail, const, exp, fabs, fma, log_parts, where
+from softgrad.kernels.formulas.sums import larger, together, two_sum
 
 # The series of atanh serves for |p - q| up to this times p + q; then p / q lies in [2/3, 3/2].
 NEAR = 0.2
@@ -32,7 +34,7 @@ LOWER = 1 / LIFT
 # ---- terms, as (value, lost)
 
 
-@register_jitable
+@jitable
 def cross_entropy_term(p, q):
     """-p log q, 0 where p is 0 and q is no NaN."""
     log_q, lost = log_parts(q)
@@ -41,13 +43,13 @@ def cross_entropy_term(p, q):
     return value, -fma(p, log_q, value) - p * lost
 
 
-@register_jitable
+@jitable
 def entropy_term(p, _):
     """-p log p."""
     return cross_entropy_term(p, p)
 
 
-@register_jitable
+@jitable
 def divergence_term(p, q):
     """p log(p / q) - p + q.
 
@@ -73,7 +75,7 @@ def divergence_term(p, q):
 # ---- sums
 
 
-@register_jitable
+@jitable
 def add_term(total, carry, term):
     """Add a term to a sum in two parts; `two_sum`, of two parts."""
     value, lost = term
@@ -81,14 +83,20 @@ def add_term(total, carry, term):
     return total, carry + lost
 
 
-@register_jitable
+@jitable
 def add_mass(mass, carry, below, x):
     """What tells whether a row is a distribution: its sum in two parts, and how far it goes below 0."""
     mass, carry = two_sum(mass, carry, x)
     return mass, carry, larger(below, -x)
 
 
-@register_jitable
+@jitable
+def check_of(mass, carry, below):
+    """What a row is checked by: its sum, or if it goes below 0 its lowest number."""
+    return where(below > const(below, 0.0), -below, together(mass, carry))
+
+
+@jitable
 def scaled(total, carry, factor, factor_lost):
     """(total + carry) (factor + factor_lost), rounded once."""
     product = total * factor
@@ -96,7 +104,7 @@ def scaled(total, carry, factor, factor_lost):
     return where(fabs(total) < const(total, math.inf), product + lost, product)
 
 
-@register_jitable
+@jitable
 def exponential(total, carry, factor, factor_lost):
     """exp(total + carry), whatever the factor."""
     rounded = total + carry
@@ -104,8 +112,42 @@ def exponential(total, carry, factor, factor_lost):
     return fma(e, carry - (rounded - total), e)
 
 
-@register_jitable
+@jitable
 def self_information(p, factor, factor_lost):
     """-log p (factor + factor_lost)."""
     log_p, lost = log_parts(p)
     return scaled(-log_p, -lost, factor, factor_lost)
+
+
+# ---- the measures
+
+
+@dataclass(frozen=True, eq=False)  # rows are themselves: compared and hashed by identity
+class Measure:
+    """A measure of the rows of one or two distributions; kernels and operations follow from it.
+
+    Attributes
+    ----------
+    name
+        Of the operation.
+    distributions
+        How many it takes: p, or p and q.
+    term
+        ``term(p, q) -> (value, lost)``; of one distribution q is p.
+    finish
+        The result is ``finish(total, carry, factor, factor_lost)``, of the sum of the terms and 1 / log(base).
+    of_nothing
+        The result of a row of no classes.
+    """
+
+    name: str
+    distributions: int
+    term: Callable[..., Any]
+    finish: Callable[..., Any]
+    of_nothing: float
+
+
+ENTROPY = Measure("entropy", 1, entropy_term, scaled, 0.0)
+CROSS_ENTROPY = Measure("cross_entropy", 2, cross_entropy_term, scaled, 0.0)
+KL_DIVERGENCE = Measure("kl_divergence", 2, divergence_term, scaled, 0.0)
+PERPLEXITY = Measure("perplexity", 1, entropy_term, exponential, 1.0)

@@ -1,8 +1,8 @@
 """The few operations a formula is built from, beside ``+ - * /`` and comparisons.
 
-Each is a stub with one overload per target (`kernels/cpu/primitives.py`, and later its CUDA twin). The bodies
-here define what they mean and serve plain Python. Every primitive returns the type it was given: float32
-arguments give float32 results, which is why a formula writes ``const(x, 0.5)`` and not ``0.5``.
+Compiled, each is its overload in `kernels/simd/primitives.py`; the bodies here define what they mean and serve plain
+Python. Every primitive returns the type it was given: float32 arguments give float32 results, which is why a formula
+writes ``const(x, 0.5)`` and not ``0.5``.
 """
 
 from __future__ import annotations

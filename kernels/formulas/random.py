@@ -13,8 +13,8 @@ as often as they should be, which 24-bit uniforms would not do.
 from __future__ import annotations
 
 import numpy as np
-from numba.extending import register_jitable
 
+from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, log, log1p, where
 
 ROUNDS = 10
@@ -34,7 +34,7 @@ WORDS = 4
 CHUNK = WORDS * BLOCK
 
 
-@register_jitable
+@jitable
 def philox(a, b, c, d, key, key_too):
     """The four random words of the counter (a, b, c, d) and the key; all of them uint64 below 2^32."""
     for _ in range(ROUNDS):
@@ -45,20 +45,20 @@ def philox(a, b, c, d, key, key_too):
     return a, b, c, d
 
 
-@register_jitable
+@jitable
 def words_of(counter, draw, key):
     """Four random words for that counter of a draw, both below 2^63; the key has 64 bits."""
     counter, draw = np.uint64(counter), np.uint64(draw)
     return philox(counter & WORD, draw & WORD, draw >> WORD_BITS, NO_WORD, key & WORD, key >> WORD_BITS)
 
 
-@register_jitable
+@jitable
 def uniform(like, word):
     """A random word as a number in (0, 1], of the type of `like`."""
     return (const(like, word) + const(like, 0.5)) * const(like, 2.0**-32)
 
 
-@register_jitable
+@jitable
 def gumbel(u):
     """-log(-log(1 - u)). What float32 has rounded up to 1 stands for the number below."""
     below = where(u < const(u, 1.0), u, const(u, 1 - 2.0**-24))

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from softgrad import ops
-from softgrad.kernels.formulas.elementwise_loss_table import ELEMENTWISE_LOSSES
-from softgrad.ops.activations import find_activation
+from softgrad.kernels.formulas.registry import ELEMENTWISE_LOSSES
 from softgrad.ops.arguments import float_array
 from softgrad.ops.autodiff.arrays import product_ways, stretched
 from softgrad.ops.autodiff.graph import Node, Taken, Way, both, each, record, record_joint, value_of
 from softgrad.ops.axes import Axis
 from softgrad.ops.backend import backend_of
+from softgrad.ops.lookup import find_activation
 
 Function = Callable[..., Any]
 

@@ -1,0 +1,64 @@
+"""The primitives of `kernels.formulas.primitives`, for a number and for a vector of lanes alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from softgrad.kernels.formulas import primitives
+from softgrad.kernels.formulas.jit import overload
+from softgrad.kernels.simd import math, normal, vector
+
+
+@overload(primitives.const)
+def _const(like, value):
+    return lambda like, value: vector.const(like, value)
+
+
+@overload(primitives.where)
+def _where(condition, a, b):
+    return lambda condition, a, b: vector.where(condition, a, b)
+
+
+@overload(primitives.copysign)
+def _copysign(x, sign):
+    return lambda x, sign: vector.copysign(x, sign)
+
+
+@overload(primitives.fma)
+def _fma(a, b, c):
+    return lambda a, b, c: vector.fma(a, b, c)
+
+
+def _implement(primitive: Callable[..., Any], function: Callable[..., Any]) -> None:
+    """Compile a primitive of one argument as `function`."""
+
+    @overload(primitive)
+    def implementation(x):
+        return lambda x: function(x)
+
+
+@overload(primitives.exp_nonpositive)
+def _exp_nonpositive(x, lost=None):
+    return lambda x, lost=None: math.exp_nonpositive(x, lost)
+
+
+@overload(primitives.fma_exp_nonpositive)
+def _fma_exp_nonpositive(factor, x, addend, lost=None):
+    return lambda factor, x, addend, lost=None: math.fma_exp_nonpositive(factor, x, addend, lost)
+
+
+for _primitive, _function in (
+    (primitives.fabs, vector.fabs),
+    (primitives.sqrt, vector.sqrt),
+    (primitives.exp, math.exp),
+    (primitives.expm1, math.expm1),
+    (primitives.log, math.log),
+    (primitives.log_parts, math.log_parts),
+    (primitives.atanh_tail, math.atanh_tail),
+    (primitives.log1p, math.log1p),
+    (primitives.tanh, math.tanh),
+    (primitives.normal_tail_ratio, normal.normal_tail_ratio),
+    (primitives.normal_slope_ratio, normal.normal_slope_ratio),
+):
+    _implement(_primitive, _function)

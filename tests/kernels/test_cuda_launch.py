@@ -1,0 +1,121 @@
+"""The way of a kernel to the GPU, as far as it goes without one: compiled, linked, kept on disk, handed to CuPy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from devices import gpu_compiler_or_skip
+
+from softgrad.kernels import cache
+from softgrad.kernels.cuda import launch
+from softgrad.kernels.cuda.elementwise import unary
+from softgrad.kernels.formulas.activations import leaky_relu
+
+gpu_compiler_or_skip()
+
+
+class Array:
+    """An array of the GPU as `launch` sees it."""
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, device: int = 0) -> None:
+        self.data = SimpleNamespace(ptr=512, device_id=device)
+
+
+class FakeCuPy:
+    """Stands for CuPy on a machine with one GPU: notes what is loaded and launched."""
+
+    def __init__(self) -> None:
+        self.loaded: list[bytes] = []
+        self.launches: list[tuple[Any, ...]] = []
+        cupy = self
+
+        class Module:
+            def load(self, cubin: bytes) -> None:
+                cupy.loaded.append(cubin)
+
+            def get_function(self, name: str) -> Any:
+                assert name.encode() in cupy.loaded[-1]
+                return lambda grid, block, arguments: cupy.launches.append((grid, block, arguments))
+
+        self.cuda = SimpleNamespace(
+            runtime=SimpleNamespace(getDevice=lambda: 0),
+            Device=lambda: SimpleNamespace(compute_capability="90"),
+            function=SimpleNamespace(Module=Module),
+        )
+
+
+@pytest.fixture
+def cupy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeCuPy:
+    cupy = FakeCuPy()
+    monkeypatch.setattr(launch, "_cupy", lambda: cupy)
+    monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path)
+    return cupy
+
+
+def leaky_relu_kernel() -> launch.Kernel:
+    kernel = unary.__wrapped__(leaky_relu, 4, "f")
+    assert isinstance(kernel, launch.Kernel)
+    return kernel
+
+
+NUMBERS = np.int64(1000), (np.float32(0.01),)
+
+
+def test_a_kernel_is_compiled_once_and_launched_with_its_arguments(cupy: FakeCuPy) -> None:
+    kernel, x, out = leaky_relu_kernel(), Array(), Array()
+    for _ in range(2):
+        kernel.launch(4, (32, 8), x, out, *NUMBERS)
+    assert len(cupy.loaded) == 1
+    assert cupy.loaded[0].startswith(b"\x7fELF")
+    assert cupy.launches == [((4, 1, 1), (32, 8, 1), (x, out, NUMBERS[0], *NUMBERS[1]))] * 2
+
+
+def test_machine_code_is_kept_on_disk(cupy: FakeCuPy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = []
+    lowered = launch.Kernel.lowered
+    monkeypatch.setattr(launch.Kernel, "lowered", lambda *arguments: compiled.append(1) or lowered(*arguments))
+    for _ in range(2):
+        leaky_relu_kernel().launch(4, 256, Array(), Array(), *NUMBERS)
+    assert len(compiled) == 1
+    assert cupy.loaded[0] == cupy.loaded[1]
+
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:-1])  # damaged: compiled anew
+    leaky_relu_kernel().launch(4, 256, Array(), Array(), *NUMBERS)
+    assert len(compiled) == 2
+
+    for times, payload in enumerate((b"", b"no JSON\n", b'"another_kernel"\n' + cupy.loaded[0]), 3):
+        cache.write_entry(file, payload)  # whole, and yet it cannot be loaded
+        leaky_relu_kernel().launch(4, 256, Array(), Array(), *NUMBERS)
+        assert len(compiled) == times
+        assert cache.load_entry(file, lambda payload: payload).endswith(cupy.loaded[0])
+
+
+def test_each_architecture_has_machine_code_of_its_own(cupy: FakeCuPy, tmp_path: Path) -> None:
+    for capability in ("80", "90"):
+        cupy.cuda.Device = lambda capability=capability: SimpleNamespace(compute_capability=capability)
+        leaky_relu_kernel().launch(4, 256, Array(), Array(), *NUMBERS)
+    assert cupy.loaded[0] != cupy.loaded[1]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_an_array_on_another_device_is_refused(cupy: FakeCuPy) -> None:
+    with pytest.raises(ValueError, match="arrays must be on the current device, 0; got one on device 1; call within"):
+        leaky_relu_kernel().launch(4, 256, Array(), Array(device=1), *NUMBERS)
+    assert not cupy.launches
+
+
+def test_products_and_sums_are_not_contracted() -> None:
+    def kernel(x: Any, out: Any) -> None:
+        out[0] = x[0] * x[1] + x[2]
+
+    signature = launch.signature_of((Array(), Array()))
+    _, ptx = launch.ptx_of(launch.Kernel(kernel).lowered(signature, (9, 0)), (9, 0))
+    assert "mul.rn.f32" in ptx
+    assert "fma.rn.f32" not in ptx

@@ -1,0 +1,1 @@
+"""Data sets and pictures: found, fetched, verified, and made into standardised inputs."""
