@@ -199,7 +199,7 @@ def _distinct(cells: Sequence[Cell], key: Callable[[Cell], T]) -> list[T]:
 def thread_words(threads: int) -> str:
     """As in "1 thread", or that it was a GPU."""
     if threads == ON_GPU:
-        return "a card"
+        return "a GPU"
     return f"{threads} thread" + ("s" if threads > 1 else "")
 
 

@@ -1,7 +1,7 @@
 """The backends, one `Backend` record each, and which of them a call belongs to.
 
 Where an array lives decides: NumPy arrays (and anything NumPy can turn into one) are computed on the CPU, CuPy
-arrays, and others in a card's memory, on the GPU. No GPU package is imported before such an array, or
+arrays, and others in a GPU's memory, on the GPU. No GPU package is imported before such an array, or
 ``get_backend("gpu")``, asks for it.
 """
 
@@ -99,9 +99,9 @@ def backend_of(**arrays: Any) -> Backend:
     Raises
     ------
     TypeError
-        If arrays of the host's memory and of a card's are mixed.
+        If arrays of the host's memory and of a GPU's are mixed.
     BackendUnavailableError
-        If there is one of a card's and the GPU backend cannot run here.
+        If there is one of a GPU's and the GPU backend cannot run here.
     """
     on_gpu = [name for name, array in arrays.items() if type(array) not in NEVER_ON_GPU and _is_on_gpu(array)]
     if not on_gpu:
@@ -122,7 +122,7 @@ def _is_on_gpu(array: Any) -> bool:
 
 
 def _is_on_cpu(array: Any) -> bool:
-    """Is it an array, and not on a card? Lists and numbers go wherever the arrays are."""
+    """Is it an array, and not on a GPU? Lists and numbers go wherever the arrays are."""
     return isinstance(array, np.ndarray) or hasattr(array, "__dlpack_device__")
 
 

@@ -68,7 +68,7 @@ def softmax_cross_entropy(
     Returns
     -------
     floating or ndarray
-        A number of the logits' dtype, of CuPy arrays an array without axes on their card; with "none" an array of
+        A number of the logits' dtype, of CuPy arrays an array without axes on their GPU; with "none" an array of
         the logits' shape without C.
 
     Raises

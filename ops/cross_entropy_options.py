@@ -81,7 +81,7 @@ def checked_targets(
 
 
 def counted(backend: Backend, options: CrossEntropyOptions | None, targets: Any, classes: int, reduction: str) -> Any:
-    """What the sum of the losses is divided by: a number, or an array without axes that stays on the card."""
+    """What the sum of the losses is divided by: a number, or an array without axes that stays on the GPU."""
     if reduction != "mean":
         return 1
     weight, ignored = (None, None) if options is None else (options.weight, options.ignore_index)
@@ -100,7 +100,7 @@ def counted(backend: Backend, options: CrossEntropyOptions | None, targets: Any,
 def scale_for(divisor: Any, dtype: Any) -> Any:
     """1 / divisor as the kernels of that dtype take it; what overflows the dtype is infinite, silently."""
     scale = quotient(1.0, divisor)
-    if not isinstance(scale, float):  # it stays on the card
+    if not isinstance(scale, float):  # it stays on the GPU
         return convert(scale, dtype)
     return scale if scale <= LARGEST[dtype] else float(convert(np.float64(scale), dtype))
 

@@ -167,7 +167,7 @@ targets : array_like
 Returns
 -------
 floating or ndarray
-    A number of the {predictions}' dtype, of CuPy arrays an array without axes on their card; with "none" an array
+    A number of the {predictions}' dtype, of CuPy arrays an array without axes on their GPU; with "none" an array
     of the {predictions}' shape.
 
 Raises

@@ -79,7 +79,7 @@ def _weight(backend: Backend, value: Any, name: str, x: Any, row: ElementwiseLos
     """A weight as the kernels take it: a number, or an array of x's shape and dtype."""
     if value is None:
         return 1.0
-    number = unboxed(value, name) if backend is CPU else value  # on a card it stays there
+    number = unboxed(value, name) if backend is CPU else value  # on a GPU it stays there
     if isinstance(number, Real):
         return check_number(number, name, minimum=0.0, dtype=x.dtype)
     array = _real_array(backend, value, name, x.dtype)

@@ -21,12 +21,12 @@ class BackendUnavailableError(RuntimeError):
 
 
 def load_gpu() -> tuple[ModuleType, Kernels]:
-    """CuPy and `softgrad.kernels.cuda`, where a card can be used.
+    """CuPy and `softgrad.kernels.cuda`, where a GPU can be used.
 
     Raises
     ------
     BackendUnavailableError
-        If it cannot: no driver, no CuPy, no numba-cuda, a CuPy built for a newer CUDA than the driver's, or no card.
+        If it cannot: no driver, no CuPy, no numba-cuda, a CuPy built for a newer CUDA than the driver's, or no GPU.
         The message says which, and what to install.
     """
     try:

@@ -106,7 +106,7 @@ def _float_dtype(dtype: Any) -> Any:
 def count_correct(logits: Any, labels: Any, /, *, validate: bool = True) -> Any:
     """How many rows of logits, shape (N, C), have their largest entry at their label, shape (N,).
 
-    An int; of CuPy arrays an array without axes on their card. Rows, `validate` and errors are those of `accuracy`.
+    An int; of CuPy arrays an array without axes on their GPU. Rows, `validate` and errors are those of `accuracy`.
     """
     return _correct_and_rows(logits, labels, validate)[0]
 
@@ -143,7 +143,7 @@ def accuracy(logits: Any, labels: Any, /, *, validate: bool = True) -> Any:
     Returns
     -------
     float
-        In [0, 1]; of CuPy arrays an array without axes on their card. The first of equal logits counts as the
+        In [0, 1]; of CuPy arrays an array without axes on their GPU. The first of equal logits counts as the
         largest; a row with NaN is not correct.
 
     Raises

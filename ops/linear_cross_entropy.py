@@ -14,7 +14,7 @@ from softgrad.ops.lookup import IDENTITY
 from softgrad.ops.reduction import check_reduction, losses_buffer, reduced
 from softgrad.ops.scalars import shown, whole_number
 
-# Bytes of a chunk's logits, and on a card enough for every multiprocessor. Products of more rows are quicker: each of
+# Bytes of a chunk's logits, and on a GPU enough for every multiprocessor. Products of more rows are quicker: each of
 # them reads all of w, or reads and writes all of dw.
 CHUNK_BYTES = {"cpu": 40 << 20, "gpu": 256 << 20}
 # But not fewer rows, with which the matrix products would be bound by that.
@@ -55,7 +55,7 @@ def linear_cross_entropy(
     bias : array_like, optional
         Shape (C,), of x's dtype.
     chunk_rows : int, optional
-        By default as many as make 40 MiB of logits, 256 MiB on a card, but not fewer than 128.
+        By default as many as make 40 MiB of logits, 256 MiB on a GPU, but not fewer than 128.
     weight, ignore_index, label_smoothing, z_loss, softcap, reduction, validate
         As for `softmax_cross_entropy`.
 

@@ -24,7 +24,7 @@ def losses_buffer(backend: Backend, shape: tuple[int, ...], dtype: Any, reductio
 
 
 def quotient(total: Any, divisor: Any) -> Any:
-    """total / divisor, and 0 where there is nothing to divide by; either may be a number or stay on the card."""
+    """total / divisor, and 0 where there is nothing to divide by; either may be a number or stay on the GPU."""
     if hasattr(divisor, "get"):
         nothing = divisor == 0
         return (1 - nothing) * (total / (divisor + nothing))
@@ -37,7 +37,7 @@ def reduced(total: Any, losses: Any, dtype: Any, reduction: str, divisor: Any) -
         losses = losses if losses.dtype == dtype else convert(losses, dtype)
         return losses if losses.ndim else losses[()]
     loss = quotient(total, divisor) if reduction == "mean" else total
-    if not isinstance(loss, float):  # it stays on the card
+    if not isinstance(loss, float):  # it stays on the GPU
         return loss.astype(dtype)
     fits = abs(loss) < 6e4  # in float16 even; what overflows a dtype becomes infinity without a warning
     return dtype.type(loss) if fits else convert(np.float64(loss), dtype)

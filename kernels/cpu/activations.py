@@ -15,8 +15,8 @@ from softgrad.kernels.cpu import threads
 from softgrad.kernels.cpu.launch import STREAM_BYTES, Kernel, flattened, over_range
 from softgrad.kernels.cpu.memory import PAST_CACHE, THROUGH_CACHE, Writer, lanes_of, line_begin, load_within, zeros
 from softgrad.kernels.cpu.ufuncs import Ufuncs
+from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.registry import Activation, Formula
-from softgrad.kernels.naming import jitable
 from softgrad.kernels.simd.vector import broadcast
 
 

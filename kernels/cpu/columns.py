@@ -23,10 +23,10 @@ from softgrad.kernels.cpu import threads
 from softgrad.kernels.cpu.launch import Kernel, over_range
 from softgrad.kernels.cpu.memory import lanes_of, load, load_until, prefetch, store, store_until, zeros
 from softgrad.kernels.cpu.threads import thread_count
+from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
 from softgrad.kernels.formulas.softmax import Normalised, infinite_shift, log_sum
 from softgrad.kernels.formulas.sums import SETTLED_EVERY, larger, settled, two_sum
-from softgrad.kernels.naming import jitable
 from softgrad.kernels.simd.vector import LANES
 
 # Bytes of a row in a strip, at most. Narrower strips are slower, even where only they would fit the second-level cache:

@@ -35,10 +35,10 @@ from softgrad.kernels.formulas.cross_entropy import (
     weighted_cross_entropy_gradient,
     z_loss_slope,
 )
+from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const
 from softgrad.kernels.formulas.softmax import plain_shift
 from softgrad.kernels.formulas.sums import SETTLED_EVERY, settled, together, two_sum
-from softgrad.kernels.naming import jitable
 
 # For loops that are asked for none.
 NO_WEIGHT = {dtype: np.empty(0, dtype) for dtype in map(np.dtype, (np.float32, np.float64))}

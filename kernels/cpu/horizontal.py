@@ -7,8 +7,8 @@ from typing import Any
 from llvmlite import ir
 from numba.extending import intrinsic
 
+from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.sums import larger
-from softgrad.kernels.naming import jitable
 from softgrad.kernels.simd.vector import INT32, llvm_type
 
 

@@ -33,9 +33,9 @@ from softgrad.kernels.formulas.information import (
     check_of,
     self_information,
 )
+from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const
 from softgrad.kernels.formulas.sums import SETTLED_EVERY, settled
-from softgrad.kernels.naming import jitable
 
 # Of each row: the sum of its terms in two parts, and what p and q are checked by.
 SUMS = 4

@@ -11,9 +11,9 @@ from softgrad.kernels.cpu.narrow import label_logits, tile_exponentials_of
 from softgrad.kernels.cpu.rows import exponentials_of, row_max, scaled_row_by
 from softgrad.kernels.cpu.tiles import TILE, load_labels, load_tile, store_tile
 from softgrad.kernels.formulas.cross_entropy import cross_entropy, cross_entropy_label_gradient
+from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
 from softgrad.kernels.formulas.softmax import plain_shift
-from softgrad.kernels.naming import jitable
 from softgrad.kernels.simd.vector import widen
 
 _sum_exponentials = exponentials_of(plain_shift, store=False)

@@ -9,8 +9,8 @@ from softgrad.kernels.cpu.launch import over_range, sum_over_blocks
 from softgrad.kernels.cpu.memory import lanes_of, load, load_first, load_until, store, zeros
 from softgrad.kernels.cpu.narrow import label_logits
 from softgrad.kernels.cpu.tiles import TILE, load_labels, load_tile
+from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, where
-from softgrad.kernels.naming import jitable
 from softgrad.kernels.simd.vector import count_true
 
 

@@ -26,7 +26,7 @@ from softgrad.kernels.cpu import threads
 from softgrad.kernels.cpu.memory import PAST_CACHE, THROUGH_CACHE, Writer, end_stream
 from softgrad.kernels.cpu.threads import parallel_entry, thread_count
 from softgrad.kernels.cpu.tiles import TILE
-from softgrad.kernels.naming import jitable, named
+from softgrad.kernels.formulas.jit import jitable, named
 
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 

@@ -18,7 +18,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from softgrad.kernels.naming import jitable
+from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.simd.vector import (
     INT32,
     LANES,

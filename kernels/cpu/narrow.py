@@ -8,9 +8,9 @@ import numpy as np
 
 from softgrad.kernels.cpu.memory import load, store, zeros
 from softgrad.kernels.cpu.tiles import TILE, load_tile, store_tile
+from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
 from softgrad.kernels.formulas.sums import larger
-from softgrad.kernels.naming import jitable
 
 
 def tile_exponentials_of(shift, keep):

@@ -18,9 +18,9 @@ from softgrad.kernels.cpu.memory import (
     store_until,
     zeros,
 )
+from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
 from softgrad.kernels.formulas.sums import SETTLED_EVERY, larger, settled, two_sum
-from softgrad.kernels.naming import jitable
 from softgrad.kernels.simd.vector import count_true
 
 # Vectors that are added plainly before their sum joins the compensated one: at most 2 ULP are lost in a block.

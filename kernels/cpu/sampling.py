@@ -10,10 +10,10 @@ from softgrad.kernels.cpu.horizontal import horizontal_max
 from softgrad.kernels.cpu.launch import over_range
 from softgrad.kernels.cpu.memory import lanes_of, load, load_until, zeros
 from softgrad.kernels.cpu.rows import row_max
+from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, where
 from softgrad.kernels.formulas.random import BLOCK, CHUNK, WORDS, gumbel, uniform, words_of
 from softgrad.kernels.formulas.softmax import shifted_logit
-from softgrad.kernels.naming import jitable
 from softgrad.kernels.simd.vector import count_true
 
 

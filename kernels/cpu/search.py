@@ -7,8 +7,8 @@ from functools import cache
 
 from softgrad.kernels.cpu.launch import flat, serial
 from softgrad.kernels.cpu.memory import lanes_of, load_until, zeros
+from softgrad.kernels.formulas.jit import named
 from softgrad.kernels.formulas.primitives import const
-from softgrad.kernels.naming import named
 from softgrad.kernels.simd.vector import count_true
 
 

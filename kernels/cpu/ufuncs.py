@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 from numba.np.ufunc._internal import PyUFunc_None, fromfunc
 
 from softgrad.kernels.cpu.launch import serial
-from softgrad.kernels.naming import jitable, named
+from softgrad.kernels.formulas.jit import jitable, named
 
 Ufunc = Callable[..., Any]
 

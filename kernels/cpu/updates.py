@@ -7,8 +7,8 @@ from functools import cache
 
 from softgrad.kernels.cpu.launch import flattened, over_range
 from softgrad.kernels.cpu.memory import THROUGH_CACHE, lanes_of, line_begin, load_within, zeros
+from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.registry import UpdateRule
-from softgrad.kernels.naming import jitable
 from softgrad.kernels.simd.vector import broadcast
 
 _put = THROUGH_CACHE.put

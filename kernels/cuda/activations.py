@@ -1,4 +1,4 @@
-"""Activations and their backwards on the card: one pass over the arrays, any formula of the table."""
+"""Activations and their backwards on the GPU: one pass over the arrays, any formula of the table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The softmax family over an axis that is not the last, on the card: a thread a column, its neighbours beside it.
+"""The softmax family over an axis that is not the last, on the GPU: a thread a column, its neighbours beside it.
 
 The array has the shape (outer, classes, inner), and the classes of a column lie `inner` elements apart. The threads of
 a warp read neighbouring columns, so nothing is transposed. A column is read three times, mostly from the cache.
@@ -15,12 +15,12 @@ import numpy as np
 
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for
 from softgrad.kernels.cuda.memory import thread_of_grid
+from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
 from softgrad.kernels.formulas.softmax import Normalised, infinite_shift, log_sum
 from softgrad.kernels.formulas.sums import larger, settled, two_sum
-from softgrad.kernels.naming import jitable
 
-# So many neighbours of float32 fill a sector of 32 bytes, the least that the card's memory gives. With fewer the better
+# So many neighbours of float32 fill a sector of 32 bytes, the least that the GPU's memory gives. With fewer the better
 # part of what is read for one column is of rows that others read again.
 FEWEST_COLUMNS = 8
 

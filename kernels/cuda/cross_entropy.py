@@ -1,4 +1,4 @@
-"""Softmax cross-entropy on the card, alone and with its gradient, for labels or probabilities, with any options.
+"""Softmax cross-entropy on the GPU, alone and with its gradient, for labels or probabilities, with any options.
 
 Labels and no options have kernels of their own (`label_cross_entropy`). Here a row lies in registers twice, as its
 logits and as its coefficients: a label's targets are zeros but for a 1, so one body serves labels and probabilities.
@@ -43,10 +43,10 @@ from softgrad.kernels.formulas.cross_entropy import (
     weighted_cross_entropy_gradient,
     z_loss_slope,
 )
+from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
 from softgrad.kernels.formulas.softmax import plain_shift
 from softgrad.kernels.formulas.sums import settled, together, two_sum
-from softgrad.kernels.naming import jitable
 
 Function = Callable[..., Any]
 
@@ -332,7 +332,7 @@ def _of_options(logits: Any, targets: Any, options: CrossEntropyOptions, losses:
 
 
 def _launch(logits: Any, targets: Any, options: CrossEntropyOptions | None, losses: Any, scale: Any, grad: Any) -> Any:
-    """The sum of the losses, left on the card."""
+    """The sum of the losses, left on the GPU."""
     if losses.size == 0:
         losses = empty(logits.shape[:1], logits.dtype)
     if options is None and targets.ndim == 1:

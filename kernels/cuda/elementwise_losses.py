@@ -1,4 +1,4 @@
-"""Elementwise losses on the card: the loss, and the loss with its gradient in the same pass, any formula of the table.
+"""Elementwise losses on the GPU: the loss, and the loss with its gradient in the same pass, any formula of the table.
 
 A thread takes sixteen bytes of x at a time, whether in one access or several, so that the order of the sum does not
 depend on where arrays begin. Weights and parameters are operands, each a number or an array.
@@ -17,9 +17,9 @@ from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for, empty
 from softgrad.kernels.cuda.memory import LOAD, NUMBER, PACK, PACK_BYTES, STORE, UNPACK, lanes_for
 from softgrad.kernels.cuda.sums import sum_of
 from softgrad.kernels.cuda.teams import team_of
+from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.registry import ElementwiseLoss
 from softgrad.kernels.formulas.sums import together
-from softgrad.kernels.naming import jitable
 
 # How many packs a thread takes: the more, the fewer sums of blocks there are to add.
 ROUNDS = 4
@@ -111,7 +111,7 @@ def elementwise_loss_kernel(
 def _launch(
     loss: ElementwiseLoss, x: Any, targets: Any, operands: tuple[Any, ...], scale: float, losses: Any, grad: Any
 ) -> Any:
-    """The sum, left on the card; `grad` may be None."""
+    """The sum, left on the GPU; `grad` may be None."""
     keeps, with_grad = losses.size > 0, grad is not None
     written = [array for array, wanted in ((losses, keeps), (grad, with_grad)) if wanted]
     lanes = lanes_for(x, targets, *written)

@@ -1,4 +1,4 @@
-"""Gather rows and scale them on the card: a block a part of a row, an element a thread."""
+"""Gather rows and scale them on the GPU: a block a part of a row, an element a thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Information measures of the rows of a matrix on the card, and what tells whether the rows are distributions.
+"""Information measures of the rows of a matrix on the GPU, and what tells whether the rows are distributions.
 
 A row is read once, by a warp or, if it is wide, by a block.
 """

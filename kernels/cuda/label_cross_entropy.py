@@ -1,4 +1,4 @@
-"""Softmax cross-entropy with labels and no options on the card: a row lies in registers once."""
+"""Softmax cross-entropy with labels and no options on the GPU: a row lies in registers once."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from softgrad.kernels.cuda.rows import (
 )
 from softgrad.kernels.cuda.wide import merged_of, part_of_row, part_sums
 from softgrad.kernels.formulas.cross_entropy import cross_entropy, cross_entropy_label_gradient
+from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
 from softgrad.kernels.formulas.softmax import plain_shift
-from softgrad.kernels.naming import jitable
 
 Function = Callable[..., Any]
 
@@ -38,7 +38,7 @@ def _loss(plan: Plan) -> Work:
         largest, rest = exponentials(values, scale)
         return cross_entropy(largest - label_logit, rest)
 
-    return Work("cross_entropy", jitable(body), labelled=True, writes=False, results=True)
+    return Work(jitable(body), labelled=True, writes=False, results=True)
 
 
 def _gradient_of(plan: Plan) -> Function:
@@ -67,7 +67,7 @@ def _loss_and_gradient(plan: Plan) -> Work:
         gradient(values, thread, 0, label, rest, scale)
         return cross_entropy(largest - label_logit, rest)
 
-    return Work("cross_entropy_with_grad", jitable(body), labelled=True, results=True)
+    return Work(jitable(body), labelled=True, results=True)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Integer labels on the card: how many are predicted right, and as one-hot rows."""
+"""Integer labels on the GPU: how many are predicted right, and as one-hot rows."""
 
 from __future__ import annotations
 

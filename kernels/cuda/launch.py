@@ -1,8 +1,8 @@
-"""How a function becomes a kernel of the card, and how it is launched.
+"""How a function becomes a kernel of the GPU, and how it is launched.
 
 A kernel is a function over pointers and numbers. numba-cuda compiles it to PTX and nvJitLink to a cubin, neither of
 which needs a driver; the cubin is kept on disk; CuPy loads it and launches it on its current stream. So a launch looks
-at no types but the dtypes of its arguments, and a test without a card compiles the very kernels that a card runs.
+at no types but the dtypes of its arguments, and a test without a GPU compiles the very kernels that a GPU runs.
 
 Products and sums are not contracted into fused multiply-adds: an element then has the same bits as on the CPU, where a
 formula says `fma` if it means one.
@@ -27,9 +27,9 @@ import numpy as np
 from numba import cuda, from_dtype, types
 from numba.core import config
 
-import softgrad.kernels.simd.primitives  # noqa: F401  (for a number they are the same on the card)
+import softgrad.kernels.simd.primitives  # noqa: F401  (for a number they are the same on the GPU)
 from softgrad.kernels.cache import entry_path, load_entry, write_entry
-from softgrad.kernels.naming import jitable, named
+from softgrad.kernels.formulas.jit import jitable, named
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
 
@@ -49,18 +49,13 @@ def device(function: Function) -> Function:
 
 
 class Kernel:
-    """A function over pointers and numbers, compiled for a card when it is first launched there.
+    """A function over pointers and numbers, compiled for a GPU when it is first launched there.
 
-    `name` is its qualified name, if not that which `named` makes. A block has at most `threads`, which decides how many
-    registers each of them may have.
+    A block has at most `threads`, which decides how many registers each of them may have.
     """
 
-    def __init__(self, function: Function, name: str | None = None, *, threads: int = THREADS) -> None:
-        if name is None:
-            named(function)
-        else:
-            function.__qualname__ = name
-        self.function, self.threads = function, threads
+    def __init__(self, function: Function, *, threads: int = THREADS) -> None:
+        self.function, self.threads = named(function), threads
         self._loaded: dict[Any, Any] = {}
         self._simulated: Any = cuda.jit(function) if SIMULATED else None
 
@@ -93,7 +88,7 @@ class Kernel:
         function(_three(blocks), _three(threads), plain)
 
     def _load(self, signature: Any) -> Any:
-        """The kernel for the current card, from the disk if it is there."""
+        """The kernel for the current GPU, from the disk if it is there."""
         capability = _cupy().cuda.Device().compute_capability
         architecture = int(capability[:-1]), int(capability[-1])
         path = entry_path(self.function, signature, self.threads, architecture, _versions())
@@ -122,7 +117,7 @@ class Kernel:
 
 
 def _function_of(payload: bytes) -> Any:
-    """The function of the current card: the payload is its name, a line of JSON, and the cubin it is in."""
+    """The function of the current GPU: the payload is its name, a line of JSON, and the cubin it is in."""
     entry, _, cubin = payload.partition(b"\n")
     module = _cupy().cuda.function.Module()
     module.load(cubin)
@@ -183,7 +178,7 @@ def link(ptx: str, capability: tuple[int, int]) -> tuple[bytes, str]:
 
 
 def address_of(array: Any) -> int:
-    """Where an array lies in the card's memory."""
+    """Where an array lies in the GPU's memory."""
     return int(array.ctypes.data if SIMULATED else array.data.ptr)
 
 
@@ -226,5 +221,5 @@ def _versions() -> str:
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> Any:
-    """An array on the current card for a kernel to fill."""
+    """An array on the current GPU for a kernel to fill."""
     return _cupy().empty(shape, dtype)

@@ -1,4 +1,4 @@
-"""What surrounds a matrix product on the card: bias and activation in one pass, and back with the bias gradient."""
+"""What surrounds a matrix product on the GPU: bias and activation in one pass, and back with the bias gradient."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memory of the card, sixteen bytes at a time: four float32 or two float64 in one access.
+"""Memory of the GPU, sixteen bytes at a time: four float32 or two float64 in one access.
 
 A pack is a tuple of neighbouring elements. Its place must be a multiple of sixteen bytes, which the host sees to
 (`lanes_for`); where it is not, kernels are built for packs of one element.
@@ -12,7 +12,7 @@ from typing import Any
 from numba import cuda, float32, float64, int64
 
 from softgrad.kernels.cuda.launch import SIMULATED, address_of, device
-from softgrad.kernels.naming import jitable
+from softgrad.kernels.formulas.jit import jitable
 
 PACK_BYTES = 16
 

@@ -1,4 +1,4 @@
-"""Rows on the card: how many threads share one, how it comes into their registers, and how it goes back.
+"""Rows on the GPU: how many threads share one, how it comes into their registers, and how it goes back.
 
 A row is read once and stays in registers until it is written. Up to `NARROW` classes a thread has a whole row, which
 reaches it through shared memory, so that a warp's accesses are to neighbouring places; beyond, the threads of a warp
@@ -19,9 +19,9 @@ from numba import cuda, int64
 from softgrad.kernels.cuda.launch import Kernel, blocks_for, device
 from softgrad.kernels.cuda.memory import LOAD, NUMBER, PACK, STORE, UNPACK, lanes_for
 from softgrad.kernels.cuda.teams import WARP, Team, team_of
+from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
 from softgrad.kernels.formulas.sums import larger, two_sum
-from softgrad.kernels.naming import jitable
 
 # Up to so many classes a row is one thread's.
 NARROW = 16
@@ -74,11 +74,6 @@ class Plan:
     def block_threads(self) -> int:
         """The threads of a block."""
         return self.threads * self.rows
-
-    @property
-    def name(self) -> str:
-        """The plan in a word, for the names of what is built by it."""
-        return f"{self.number}{self.threads}x{self.rows}x{self.packs}.{self.lanes}"
 
 
 def plan_for(classes: int, *arrays: Any) -> Plan:
@@ -226,7 +221,6 @@ class Work:
     label is -1 and its logit NaN where there is none, or it is no class.
     """
 
-    name: str
     body: Body
     two: bool = False
     labelled: bool = False
@@ -241,7 +235,7 @@ def row_kernel(plan: Plan, work: Work) -> Kernel:
     An array for which the work has no use is not looked at.
     """
     build = _narrow_kernel if plan.threads == 1 else _team_kernel
-    return Kernel(build(plan, work), f"rows.{work.name}.{plan.name}", threads=plan.block_threads)
+    return Kernel(build(plan, work), threads=plan.block_threads)
 
 
 def _narrow_kernel(plan: Plan, work: Work) -> Callable[..., None]:

@@ -1,4 +1,4 @@
-"""Draws from the softmax of each row on the card: the arg-max of logits and Gumbel noise, which is made as needed.
+"""Draws from the softmax of each row on the GPU: the arg-max of logits and Gumbel noise, which is made as needed.
 
 A warp draws from a row, or a block if it is wide, which reads it twice.
 """
@@ -14,11 +14,11 @@ from numba import cuda, int32, int64
 from softgrad.kernels.cuda.launch import Kernel, blocks_for
 from softgrad.kernels.cuda.memory import NUMBER
 from softgrad.kernels.cuda.teams import WARP, team_of
+from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const
 from softgrad.kernels.formulas.random import BLOCK, CHUNK, WORDS, gumbel, uniform, words_of
 from softgrad.kernels.formulas.softmax import shifted_logit
 from softgrad.kernels.formulas.sums import larger
-from softgrad.kernels.naming import jitable
 
 # The threads of a block, and up to how many classes a row is one warp's.
 THREADS = 256

@@ -1,4 +1,4 @@
-"""The search for an element that is not what it must be, on the card."""
+"""The search for an element that is not what it must be, on the GPU."""
 
 from __future__ import annotations
 

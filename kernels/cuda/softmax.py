@@ -1,4 +1,4 @@
-"""Softmax, log-softmax, logsumexp and the backwards on the card: the rows of a matrix here, columns in `columns`.
+"""Softmax, log-softmax, logsumexp and the backwards on the GPU: the rows of a matrix here, columns in `columns`.
 
 A row that fits the registers of a block is read once and written once. A wider one is read twice: its parts, in blocks
 of their own, leave a maximum and a sum each, and then every part's block makes those of the row of them (`wide`).
@@ -20,9 +20,9 @@ from softgrad.kernels.cuda.wide import (
     merged_terms,
     terms_left,
 )
+from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import exp_nonpositive
 from softgrad.kernels.formulas.softmax import Normalised, infinite_shift, log_sum, plain_shift, shifted_logit
-from softgrad.kernels.naming import jitable
 
 Formula = Callable[..., Any]
 
@@ -66,7 +66,7 @@ def _normalised_row(plan: Plan, row: Normalised, shift: Formula) -> Work:
         normalise(values, rest)
         return rest
 
-    return Work(f"{row.name}.{shift.__name__}", jitable(body))
+    return Work(jitable(body))
 
 
 def _gradient_row(plan: Plan, row: Normalised) -> Work:
@@ -77,7 +77,7 @@ def _gradient_row(plan: Plan, row: Normalised) -> Work:
         gradient(values, others, total, carry, temperature)
         return total
 
-    return Work(f"{row.name}_backward", jitable(body), two=True, fill=0.0)
+    return Work(jitable(body), two=True, fill=0.0)
 
 
 def _logsumexp_row(plan: Plan) -> Work:
@@ -87,7 +87,7 @@ def _logsumexp_row(plan: Plan) -> Work:
         largest, rest = exponentials(values, temperature)
         return _log_sum_exp(largest, rest)
 
-    return Work("logsumexp", jitable(body), writes=False, results=True)
+    return Work(jitable(body), writes=False, results=True)
 
 
 # ---- rows in parts

@@ -1,4 +1,4 @@
-"""Sums over a whole array on the card, by one block, in an order that never changes."""
+"""Sums over a whole array on the GPU, by one block, in an order that never changes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _sum() -> Kernel:
 
 
 def sum_of(x: Any, dtype: Any = np.float64) -> Any:
-    """The sum of an array's elements, added in float64, as an array of that dtype without axes, left on the card."""
+    """The sum of an array's elements, added in float64, as an array of that dtype without axes, left on the GPU."""
     result = empty((), dtype)
     _sum().launch(1, THREADS, x, result, np.int64(x.size), np.float64(0))
     return result

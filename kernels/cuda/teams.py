@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from numba import cuda, int32
 
 from softgrad.kernels.cuda.launch import device
+from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.sums import larger, two_sum
-from softgrad.kernels.naming import jitable
 
 WARP = 32
 ALL_LANES = 0xFFFFFFFF

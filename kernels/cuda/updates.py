@@ -1,4 +1,4 @@
-"""Optimizer updates on the card: each one pass over a parameter, its gradient and its states, in place."""
+"""Optimizer updates on the GPU: each one pass over a parameter, its gradient and its states, in place."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from numba import cuda
 from softgrad.kernels.cuda.elementwise import of_dtype
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for
 from softgrad.kernels.cuda.memory import LOAD, NUMBER, PACK, STORE, UNPACK, lanes_for, thread_of_grid
+from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.registry import UpdateRule
-from softgrad.kernels.naming import jitable
 
 # Each calls itself with one array less: the arrays of a tuple are taken one by one while compiling.
 

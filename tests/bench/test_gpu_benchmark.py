@@ -57,7 +57,7 @@ def test_it_measures_every_cell_on_the_card(settings):
     assert all(cell.ours(out=cell.operation.startswith("sgd")) for cell in results.cells)
     assert "cupy" in {time.peer for cell in results.cells for time in cell.times}
     assert all(rate > 0 for rate in results.copy_rates[ON_GPU])
-    assert "a card" in markdown(ops_report(results))
+    assert "a GPU" in markdown(ops_report(results))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

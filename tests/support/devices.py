@@ -28,4 +28,4 @@ def gpu_compiler_or_skip() -> None:
             load_nvidia_dynamic_lib(library)
     except (ImportError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
-        pytest.skip(f"compiling for a card needs softgrad[compile] ({reason[:80]})", allow_module_level=True)
+        pytest.skip(f"compiling for a GPU needs softgrad[compile] ({reason[:80]})", allow_module_level=True)
