@@ -12,6 +12,7 @@ from softgrad import cli
 CALLS = 100
 
 
+@pytest.mark.slow
 def test_hostile_command_lines():
     endings = fuzz_cli.fuzz(CALLS, seed=1)
     assert endings.total() == CALLS
@@ -29,6 +30,7 @@ def raises(error):
     return call
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "words"),
     [

@@ -14,6 +14,8 @@ from fuzz_checks import call, memory_of
 
 from softgrad import ops
 
+pytestmark = pytest.mark.slow
+
 CALLS = 25  # of each function
 
 softmax = ops.softmax

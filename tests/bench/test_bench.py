@@ -16,7 +16,7 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from numerics import one_quick
+from numerics import one_quick, quick
 
 from softgrad import ops
 from softgrad.bench.cases import OPERATIONS, QUICK_OPERATIONS, find_operations
@@ -90,6 +90,7 @@ def test_operations_are_found_by_name_and_family():
         find_operations(("relu",), "rows")
 
 
+@pytest.mark.slow
 def test_traffic_is_what_is_read_and_written_once():
     def traffic(name):
         return compete(small_case(name), OURS, (), 1, 0.0).traffic
@@ -107,7 +108,7 @@ def test_traffic_is_what_is_read_and_written_once():
 
 
 @pytest.mark.parametrize("dtype", one_quick(USUAL_DTYPES["cpu"]))
-@pytest.mark.parametrize("name", list(OPERATIONS))
+@pytest.mark.parametrize("name", quick(OPERATIONS, *QUICK_OPERATIONS))
 def test_every_peer_agrees_with_ours(name, dtype):
     case = small_case(name, dtype)
     result, contenders, problems = admit(case, OURS, [load_peer(peer) for peer in INSTALLED])

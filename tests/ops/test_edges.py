@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import reference
-from numerics import FLOATS, Arrays, assert_same_bits, assert_ulp
+from numerics import FLOATS, Arrays, assert_same_bits, assert_ulp, quick
 
 from softgrad import ops
 
@@ -233,7 +233,7 @@ def test_zero_classes(backend: Arrays, shape: tuple[int, int]) -> None:
 # ---- soft target 0 on a -inf logit: contributes 0
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("dtype", quick(FLOATS, np.float64))
 def test_soft_target_0_on_a_minus_infinite_logit(backend: Arrays, dtype: type) -> None:
     logits, targets = backend.put([[0, -INF, 0]], dtype), backend.put([[0.5, 0, 0.5]], dtype)
     loss, grad = ops.softmax_cross_entropy_with_grad(logits, targets)

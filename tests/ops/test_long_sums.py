@@ -15,6 +15,8 @@ from numerics import Arrays, assert_ulp
 
 from softgrad import ops
 
+pytestmark = pytest.mark.slow
+
 # In the simulator, where a thread is Python, nothing can be long.
 COUNT = 100 if config.ENABLE_CUDASIM else 1_000_000
 COLUMNS = 8

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,11 @@ def one_quick(values: Sequence[Any]) -> list[Any]:
     """Values for a parameter, all but the first marked slow: they go the same way, and take kernels of their own."""
     first, *others = values
     return [first, *(pytest.param(value, marks=pytest.mark.slow) for value in others)]
+
+
+def quick(values: Iterable[Any], *chosen: Any) -> list[Any]:
+    """Values for a parameter, all but those chosen marked slow."""
+    return [value if value in chosen else pytest.param(value, marks=pytest.mark.slow) for value in values]
 
 
 def ulp_size(magnitude: np.ndarray, dtype: Any) -> np.ndarray:
