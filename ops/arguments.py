@@ -118,8 +118,8 @@ def integer_array(backend: Backend, value: Any, name: str, *, beyond: int = LARG
         If it does not hold integers.
     """
     array = as_array(backend, value, name)
-    if array.dtype == INT64 and is_contiguous(array):
-        return array
+    if array.dtype == INT64:
+        return contiguous(backend, array, INT64)
     if array.size == 0 and not isinstance(value, backend.array_type):
         array = array.astype(np.int64)  # an empty list has no dtype of its own
     if array.dtype.kind not in "iu":
@@ -139,10 +139,23 @@ def is_array(backend: Backend, value: Any) -> bool:
     return isinstance(value, backend.array_type)
 
 
+class _Memory:
+    """An array's memory as if it could be written.
+
+    A kernel is compiled for the types of its arguments, of which that an array is read-only is a part: it would be
+    compiled again, and Numba finds such a type slowly. Kernels write to results alone.
+    """
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+        self.__array_interface__ = interface = array.__array_interface__
+        interface["data"] = interface["data"][0], False
+
+
 def contiguous(backend: Backend, array: Any, dtype: Any) -> Any:
     """The array, or a copy, C-contiguous, aligned and of that dtype; what overflows becomes infinity."""
     if array.dtype == dtype and is_contiguous(array):
-        return array
+        return array if getattr(array.flags, "writeable", True) else np.asarray(_Memory(array))
     with np.errstate(all="ignore"):
         return backend.xp.require(array, dtype, ["C", "A"]) if backend.xp is np else array.astype(dtype, order="C")
 

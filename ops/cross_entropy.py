@@ -11,9 +11,9 @@ from softgrad.ops.arguments import float_array
 from softgrad.ops.axes import Rows
 from softgrad.ops.backend import Backend, backend_of
 from softgrad.ops.cross_entropy_options import checked_options, checked_targets, counted, scale_for, sum_of_losses
-from softgrad.ops.dtypes import compute_dtype
+from softgrad.ops.dtypes import INT64, compute_dtype
 from softgrad.ops.labels import check_labels
-from softgrad.ops.ready import are_indices, ready_backend, ready_target
+from softgrad.ops.ready import has_form, ready_backend, ready_target
 from softgrad.ops.reduction import check_reduction, losses_buffer, reduced
 from softgrad.ops.results import Result
 
@@ -95,7 +95,7 @@ def softmax_cross_entropy(
     """
     options = weight, ignore_index, label_smoothing, z_loss, softcap
     backend = ready_backend(logits)
-    if backend is not None and logits.ndim == 2 and logits.size and are_indices(backend, targets, logits.shape[:1]):
+    if backend is not None and logits.ndim == 2 and logits.size and has_form(backend, targets, logits.shape[:1], INT64):
         return _of_ready(backend, logits, targets, options, reduction, validate)
     return _of_any(logits, targets, options, reduction, validate)[0]
 
@@ -151,7 +151,7 @@ def softmax_cross_entropy_with_grad(
     """
     options = weight, ignore_index, label_smoothing, z_loss, softcap
     backend = ready_backend(logits)
-    if backend is not None and logits.ndim == 2 and logits.size and are_indices(backend, targets, logits.shape[:1]):
+    if backend is not None and logits.ndim == 2 and logits.size and has_form(backend, targets, logits.shape[:1], INT64):
         if out is None:
             grad = backend.xp.empty(logits.shape, logits.dtype)
         else:

@@ -10,8 +10,8 @@ import numpy as np
 from softgrad.kernels.formulas.conditions import is_class, is_class_or_ignored
 from softgrad.ops.arguments import contiguous, float_array, integer_array
 from softgrad.ops.backend import Backend, backend_of
-from softgrad.ops.dtypes import FLOAT64, LARGEST_INT64, compute_dtype
-from softgrad.ops.ready import are_indices, ready_backend
+from softgrad.ops.dtypes import FLOAT64, INT64, LARGEST_INT64, compute_dtype
+from softgrad.ops.ready import has_form, ready_backend
 from softgrad.ops.results import Result
 from softgrad.ops.scalars import check_size, shown, whole_number
 
@@ -113,7 +113,7 @@ def count_correct(logits: Any, labels: Any, /, *, validate: bool = True) -> Any:
 
 def _correct_and_rows(logits: Any, labels: Any, validate: bool) -> tuple[Any, int]:
     ready = ready_backend(logits)
-    if ready is not None and logits.ndim == 2 and logits.size and are_indices(ready, labels, logits.shape[:1]):
+    if ready is not None and logits.ndim == 2 and logits.size and has_form(ready, labels, logits.shape[:1], INT64):
         if validate:
             check_labels(ready, labels, logits.shape[1], given=labels)
         return ready.kernels.count_correct(logits, labels), len(labels)

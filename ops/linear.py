@@ -230,7 +230,7 @@ def linear_backward(
     weights = w.astype(dtype, copy=False)
     own = (
         overwrite_grad
-        and getattr(clean_grad.flags, "writeable", True)
+        and getattr(grad.flags, "writeable", True)
         and not overlaps(clean_grad, clean_saved, in_place=True)
         and not any(overlaps(clean_grad, array, in_place=False) for array in (matrix, weights))
     )

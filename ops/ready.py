@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from softgrad.ops.backend import BY_TYPE, CPU, Backend
-from softgrad.ops.dtypes import INT64, KERNEL_DTYPES
+from softgrad.ops.dtypes import KERNEL_DTYPES
 
 
 def ready_backend(array: Any) -> Backend | None:
@@ -40,16 +40,6 @@ def has_form(backend: Backend, array: Any, shape: tuple[int, ...], dtype: Any) -
     return (
         type(array) is backend.array_type
         and array.dtype == dtype
-        and array.shape == shape
-        and backend.takes(array.flags)
-    )
-
-
-def are_indices(backend: Backend, array: Any, shape: tuple[int, ...]) -> bool:
-    """Can a kernel take the array as its indices or labels, of that shape, as it is?"""
-    return (
-        type(array) is backend.array_type
-        and array.dtype == INT64
         and array.shape == shape
         and backend.takes(array.flags)
     )

@@ -13,7 +13,7 @@ import numpy as np
 
 from softgrad.kernels.cpu import threads
 from softgrad.kernels.cpu.launch import STREAM_BYTES, Kernel, flattened, over_range
-from softgrad.kernels.cpu.memory import PAST_CACHE, THROUGH_CACHE, Writer, lanes_of, line_begin, load_within, zeros
+from softgrad.kernels.cpu.memory import Put, lanes_of, line_begin, load_within, past_cache, through_cache, zeros
 from softgrad.kernels.cpu.ufuncs import Ufuncs
 from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.registry import Activation, Formula
@@ -41,22 +41,22 @@ def _backward_loop(formula: Formula, put: Callable[..., None]) -> Callable[..., 
     return loop
 
 
-LoopOf = Callable[[Formula, Callable[..., None]], Callable[..., None]]
+LoopOf = Callable[[Formula, Put], Callable[..., None]]
 
 
 def _ufuncs(loop_of: LoopOf, formula: Any, arrays: int, activation: Activation) -> Ufuncs:
-    return Ufuncs(lambda: jitable(loop_of(formula, THROUGH_CACHE.put)), arrays, len(activation.parameters))
+    return Ufuncs(lambda: jitable(loop_of(formula, through_cache)), arrays, len(activation.parameters))
 
 
 def _shared(loop_of: LoopOf, formula: Any, arrays: int) -> Callable[[Any], Callable[..., Any]]:
     """Which kernel threads share to fill `out`: by the memory touched, one that streams or one that does not."""
 
     @cache
-    def kernel(writer: Writer) -> Kernel:
-        return over_range(loop_of(formula, writer.put), streams=writer is PAST_CACHE)
+    def kernel(put: Put) -> Kernel:
+        return over_range(loop_of(formula, put), streams=put is past_cache)
 
     def shared(out: Any) -> Callable[..., Any]:
-        return kernel(PAST_CACHE if (arrays + 1) * out.nbytes >= STREAM_BYTES else THROUGH_CACHE).shared
+        return kernel(past_cache if (arrays + 1) * out.nbytes >= STREAM_BYTES else through_cache).shared
 
     return shared
 

@@ -15,13 +15,13 @@ from softgrad.kernels.cpu import label_cross_entropy
 from softgrad.kernels.cpu.horizontal import horizontal_combine
 from softgrad.kernels.cpu.launch import by_size, sum_over_blocks
 from softgrad.kernels.cpu.memory import (
-    PAST_CACHE,
-    THROUGH_CACHE,
     lanes_of,
     line_begin,
     load_until,
     load_within,
+    past_cache,
     store_until,
+    through_cache,
     zeros,
 )
 from softgrad.kernels.cpu.rows import add_in_parts, exponentials_of, row_max
@@ -88,12 +88,11 @@ def _row_sums(x, first, classes, mix, exponentials):
     return largest, rest, total, carry, terms
 
 
-def _gradient_row_by(writer):
+def _gradient_row_by(put):
     """Build the loop that makes a row's gradient of its exponentials; `grad` may be the logits, or the targets.
 
     `sums` are the sum of its coefficients, its rest, and its pull.
     """
-    put = writer.put
 
     def gradient_row(exponentials, logits, first, classes, mix, cap, sums, share, grad):
         zero, (targets, targets_first, weights, kept, spread) = zeros(logits), mix
@@ -112,8 +111,7 @@ def _gradient_row_by(writer):
     return jitable(gradient_row)
 
 
-def _zero_row_by(writer):
-    put = writer.put
+def _zero_row_by(put):
 
     def zero_row(grad, first, end):
         for i in range(line_begin(grad, first), end, lanes_of(grad)):
@@ -122,10 +120,10 @@ def _zero_row_by(writer):
     return jitable(zero_row)
 
 
-def _kernel(labelled, writes, writer):
+def _kernel(labelled, writes, put):
     """The loop for labels or for probabilities; the gradient is taken if it `writes`."""
-    gradient_row, zero_row = _gradient_row_by(writer), _zero_row_by(writer)
-    streams = writer is PAST_CACHE
+    gradient_row, zero_row = _gradient_row_by(put), _zero_row_by(put)
+    streams = put is past_cache
 
     def loop(start, stop, scratch, logits, targets, weight, ignored, ignores, numbers, losses, grad):
         kept, spread, z_loss, cap, scale = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
@@ -176,7 +174,7 @@ def _kernel(labelled, writes, writer):
     return sum_over_blocks(loop, streams=streams, keeps_row=True)
 
 
-_loss_of_labels, _loss_of_probabilities = _kernel(True, False, THROUGH_CACHE), _kernel(False, False, THROUGH_CACHE)
+_loss_of_labels, _loss_of_probabilities = _kernel(True, False, through_cache), _kernel(False, False, through_cache)
 _gradient_of_labels = by_size(partial(_kernel, True, True), arrays=2)
 _gradient_of_probabilities = by_size(partial(_kernel, False, True), arrays=3)
 

@@ -14,12 +14,12 @@ import numpy as np
 from softgrad.kernels.cpu.horizontal import horizontal_combine, horizontal_max
 from softgrad.kernels.cpu.launch import Kernel, by_size, flat, over_range
 from softgrad.kernels.cpu.memory import (
-    PAST_CACHE,
     lanes_of,
     line_begin,
     load,
     load_until,
     load_within,
+    past_cache,
     store,
     store_first,
     zeros,
@@ -118,8 +118,7 @@ def information_measure(measure: Measure) -> Callable[..., None]:
 # ---- element by element
 
 
-def _self_information_kernel(writer):
-    put = writer.put
+def _self_information_kernel(put):
 
     def loop(start, stop, p, factor, factor_lost, out):
         zero = zeros(p)
@@ -127,7 +126,7 @@ def _self_information_kernel(writer):
         for i in range(line_begin(out, start), stop, lanes_of(p)):
             put(out, i, start, stop, self_information(load_within(p, i, start, stop, zero), *factors))
 
-    return over_range(loop, streams=writer is PAST_CACHE)
+    return over_range(loop, streams=put is past_cache)
 
 
 _self_information = by_size(_self_information_kernel, arrays=2)

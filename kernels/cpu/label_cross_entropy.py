@@ -6,7 +6,7 @@ import math
 
 from softgrad.kernels.cpu.horizontal import horizontal_sum
 from softgrad.kernels.cpu.launch import by_size, sum_over_blocks
-from softgrad.kernels.cpu.memory import PAST_CACHE, load, load_first, store, store_first, zeros
+from softgrad.kernels.cpu.memory import load, load_first, past_cache, store, store_first, zeros
 from softgrad.kernels.cpu.narrow import label_logits, tile_exponentials_of
 from softgrad.kernels.cpu.rows import exponentials_of, row_max, scaled_row_by
 from softgrad.kernels.cpu.tiles import TILE, load_labels, load_tile, store_tile
@@ -63,9 +63,9 @@ def _loss_rows(start, stop, scratch, logits, labels, losses):
     return _losses_of_block(start, stop, scratch[0], losses)
 
 
-def _loss_and_gradient_kernel(writer):
-    scaled_row = scaled_row_by(writer)
-    streams = writer is PAST_CACHE
+def _loss_and_gradient_kernel(put):
+    scaled_row = scaled_row_by(put)
+    streams = put is past_cache
 
     def loop(start, stop, scratch, logits, labels, scale, losses, grad):
         classes = logits.shape[1]

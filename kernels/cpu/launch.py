@@ -23,7 +23,7 @@ from numba import njit, prange
 import softgrad.kernels.simd.primitives  # noqa: F401  (registers the overloads that formulas call)
 from softgrad.kernels.cache import enable_cache
 from softgrad.kernels.cpu import threads
-from softgrad.kernels.cpu.memory import PAST_CACHE, THROUGH_CACHE, Writer, end_stream
+from softgrad.kernels.cpu.memory import Put, end_stream, past_cache, through_cache
 from softgrad.kernels.cpu.threads import parallel_entry, thread_count
 from softgrad.kernels.cpu.tiles import TILE
 from softgrad.kernels.formulas.jit import jitable, named
@@ -92,12 +92,12 @@ def over_range(loop: Callable[..., Any], *, streams: bool = False) -> Kernel:
     return _kernel(loop, run, run_parallel, 1)
 
 
-def by_size(build: Callable[[Writer], Kernel], arrays: int) -> Callable[..., Any]:
+def by_size(build: Callable[[Put], Kernel], arrays: int) -> Callable[..., Any]:
     """A kernel in two versions, of which the second streams its result, the last argument, past the cache.
 
     `arrays` is the number of arrays of the result's size that are read or written.
     """
-    stored, streamed = build(THROUGH_CACHE), cache(lambda: build(PAST_CACHE))
+    stored, streamed = build(through_cache), cache(lambda: build(past_cache))
 
     def kernel(size: int, nbytes: int, *arguments: Any) -> Any:
         if nbytes < threads.PARALLEL_BYTES:

@@ -12,7 +12,7 @@ which takes relu of 40 MB from 32 to 49 GB/s.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from llvmlite import ir
 from numba import types
@@ -250,7 +250,12 @@ def _store_part(array, index, start, stop, x):
 
 
 @jitable
-def _store_within(array, index, start, stop, x):
+def through_cache(array, index, start, stop, x):
+    """Write lanes from `index` on, but nothing before `start`, at `stop` or beyond.
+
+    For a loop ``for i in range(line_begin(out, start), stop, lanes): put(out, i, start, stop, y)``, which loads by
+    `load_within`, since its first vector may begin before `start`.
+    """
     if _is_whole(array, index, start, stop):
         store(array, index, x)
     else:
@@ -258,22 +263,13 @@ def _store_within(array, index, start, stop, x):
 
 
 @jitable
-def _stream_within(array, index, start, stop, x):
+def past_cache(array, index, start, stop, x):
+    """The same, streamed: for a large result, which would only drive other things out of the cache."""
     if _is_whole(array, index, start, stop):
         _stream(array, index, x)
     else:
         _store_part(array, index, start, stop, x)
 
 
-class Writer(NamedTuple):
-    """How a loop writes: ``for i in range(line_begin(out, start), stop, lanes): put(out, i, start, stop, y)``.
-
-    Such a loop loads by `load_within`, since the first vector may begin before `start`.
-    """
-
-    name: str
-    put: Callable[..., Any]
-
-
-THROUGH_CACHE = Writer("stored", _store_within)
-PAST_CACHE = Writer("streamed", _stream_within)
+# One of the two, for a loop that is built with either.
+Put = Callable[..., Any]

@@ -80,9 +80,8 @@ def exponentials_of(shift, store):
     return jitable(exponentials)
 
 
-def scaled_row_by(writer):
+def scaled_row_by(put):
     """Build ``scaled_row(x, x_first, out, first, end, factor)``: out = x factor, x from `x_first` on."""
-    put = writer.put
 
     def scaled_row(x, x_first, out, first, end, factor):
         zero = zeros(out)

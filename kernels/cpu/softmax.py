@@ -18,13 +18,13 @@ from softgrad.kernels.cpu import columns
 from softgrad.kernels.cpu.horizontal import horizontal_sum
 from softgrad.kernels.cpu.launch import Kernel, by_size, over_range
 from softgrad.kernels.cpu.memory import (
-    PAST_CACHE,
-    Writer,
+    Put,
     lanes_of,
     line_begin,
     load,
     load_first,
     load_within,
+    past_cache,
     store_first,
     zeros,
 )
@@ -35,9 +35,9 @@ from softgrad.kernels.formulas.primitives import const
 from softgrad.kernels.formulas.softmax import Normalised, infinite_shift, log_sum, plain_shift, shifted_logit
 
 
-def _normalised_rows(row: Normalised, shift: Callable[..., Any], writer: Writer) -> Kernel:
-    of_rest, normalise, put = row.of_rest, row.normalise, writer.put
-    keeps_e, streams = row.keeps == "e", writer is PAST_CACHE
+def _normalised_rows(row: Normalised, shift: Callable[..., Any], put: Put) -> Kernel:
+    of_rest, normalise = row.of_rest, row.normalise
+    keeps_e, streams = row.keeps == "e", put is past_cache
     exponentials = exponentials_of(shift, keeps_e)
     narrow_rows = normalised_rows_of(row, shift)
 
@@ -67,8 +67,8 @@ def _normalised_rows(row: Normalised, shift: Callable[..., Any], writer: Writer)
     return over_range(loop, streams=streams)
 
 
-def _backward_rows(row: Normalised, tempered: bool, writer: Writer) -> Kernel:
-    term, gradient, put = row.term, row.gradient, writer.put
+def _backward_rows(row: Normalised, tempered: bool, put: Put) -> Kernel:
+    term, gradient = row.term, row.gradient
     row_sum = row_sum_of(term)
 
     def loop(start, stop, grad, y, temperature, out):
@@ -88,7 +88,7 @@ def _backward_rows(row: Normalised, tempered: bool, writer: Writer) -> Kernel:
                 g, p = load_within(grad, i, first, end, zero), load_within(y, i, first, end, zero)
                 put(out, i, first, end, gradient(g, p, total, t))
 
-    return over_range(loop, streams=writer is PAST_CACHE)
+    return over_range(loop, streams=put is past_cache)
 
 
 _tile_exponentials = tile_exponentials_of(infinite_shift, "x")

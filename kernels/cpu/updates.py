@@ -6,13 +6,10 @@ from collections.abc import Callable
 from functools import cache
 
 from softgrad.kernels.cpu.launch import flattened, over_range
-from softgrad.kernels.cpu.memory import THROUGH_CACHE, lanes_of, line_begin, load_within, zeros
+from softgrad.kernels.cpu.memory import lanes_of, line_begin, load_within, through_cache, zeros
 from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.registry import UpdateRule
 from softgrad.kernels.simd.vector import broadcast
-
-_put = THROUGH_CACHE.put
-
 
 # Each calls itself with one array less: the arrays of a tuple are taken one by one while compiling.
 
@@ -27,7 +24,7 @@ def _load_each(arrays, i, start, stop, fill):
 @jitable
 def _put_each(arrays, i, start, stop, values):
     if len(arrays) > 0:
-        _put(arrays[0], i, start, stop, values[0])
+        through_cache(arrays[0], i, start, stop, values[0])
         _put_each(arrays[1:], i, start, stop, values[1:])
 
 

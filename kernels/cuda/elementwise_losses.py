@@ -24,9 +24,6 @@ from softgrad.kernels.formulas.sums import together
 # How many packs a thread takes: the more, the fewer sums of blocks there are to add.
 ROUNDS = 4
 
-# Blocks that search an array together.
-SEARCH_BLOCKS = 1024
-
 
 @jitable
 def _number_at(operand, index):

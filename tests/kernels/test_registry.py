@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numerics import Arrays
+from numerics import Arrays, one_quick
 
 from softgrad import ops
 from softgrad.kernels.formulas import registry
@@ -59,8 +59,8 @@ def test_an_activation_s_row_says_what_its_decorators_and_its_signature_say() ->
     assert formula(np.float32(3.0)) == 6.0  # the function is itself, and its defaults hold
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("size", [7, 300_000])
+@pytest.mark.parametrize("dtype", one_quick([np.float64, np.float32]))
+@pytest.mark.parametrize("size", one_quick([7, 300_000]))
 def test_the_kernels_take_any_number_of_parameters(backend: Arrays, dtype: type, size: int) -> None:
     blend()
     row = ACTIVATIONS["blend"]

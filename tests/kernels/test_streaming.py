@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from numerics import one_quick
+from numerics import KERNEL_DTYPES, one_quick, quick
 
 from softgrad import ops
 from softgrad.kernels.cpu import activations, launch, threads
@@ -59,7 +59,7 @@ def check(stream: Callable[[bool], None], op: Op, x: np.ndarray, offset: int) ->
     assert (around[offset + x.size :] == SENTINEL).all()
 
 
-@pytest.mark.parametrize("dtype", one_quick([np.float32, np.float64]))
+@pytest.mark.parametrize("dtype", one_quick(KERNEL_DTYPES))
 @pytest.mark.parametrize("name", one_quick(list(ELEMENTWISE)))
 def test_elementwise(stream: Callable[[bool], None], name: str, dtype: type) -> None:
     x = np.random.default_rng(0).normal(0, 3, 1003).astype(dtype)
@@ -68,7 +68,7 @@ def test_elementwise(stream: Callable[[bool], None], name: str, dtype: type) -> 
             check(stream, ELEMENTWISE[name], x[:size], offset)
 
 
-@pytest.mark.parametrize("dtype", one_quick([np.float32, np.float64]))
+@pytest.mark.parametrize("dtype", quick(KERNEL_DTYPES, np.float64))
 @pytest.mark.parametrize("name", one_quick(list(ROWS)))
 def test_rows(stream: Callable[[bool], None], name: str, dtype: type) -> None:
     rng = np.random.default_rng(0)
@@ -79,7 +79,7 @@ def test_rows(stream: Callable[[bool], None], name: str, dtype: type) -> None:
 
 
 def test_in_place(stream: Callable[[bool], None]) -> None:
-    x = np.random.default_rng(0).normal(0, 3, (7, 515)).astype(np.float32)
+    x = np.random.default_rng(0).normal(0, 3, (7, 515))
     stream(False)
     expected = ops.softmax(x)
     stream(True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numerics import FLOATS, Arrays, assert_same_bits, assert_ulp, one_quick
+from numerics import FLOATS, KERNEL_DTYPES, Arrays, assert_same_bits, assert_ulp, one_quick, quick
 from optimizers import LARGEST, VARIANTS, Variant, is_square, put
 
 from softgrad import ops
@@ -16,7 +16,7 @@ STEPS = 20
 
 
 @pytest.mark.parametrize("size", one_quick([7, 40_003]))  # 40,003 is above the parallel threshold, with an odd rest
-@pytest.mark.parametrize("dtype", one_quick([np.float32, np.float64]))
+@pytest.mark.parametrize("dtype", one_quick(KERNEL_DTYPES))
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_several_steps(backend: Arrays, variant: Variant, dtype: type, size: int) -> None:
     rng = np.random.default_rng(0)
@@ -52,7 +52,7 @@ def test_float16_is_computed_in_float32(backend: Arrays, variant: Variant) -> No
 # ---- the rules themselves
 
 
-@pytest.mark.parametrize("dtype", one_quick([np.float32, np.float64]))
+@pytest.mark.parametrize("dtype", one_quick(KERNEL_DTYPES))
 @pytest.mark.parametrize("variant", LARGEST, ids=str)
 def test_every_lane_is_computed_alike(backend: Arrays, variant: Variant, dtype: type) -> None:
     """The bits of an element depend neither on its place nor on the number of elements."""
@@ -71,7 +71,7 @@ def test_every_lane_is_computed_alike(backend: Arrays, variant: Variant, dtype: 
             assert_same_bits(backend.get(state), backend.get(states[name])[i : i + 1], name)
 
 
-@pytest.mark.parametrize("dtype", one_quick([np.float32, np.float64]))
+@pytest.mark.parametrize("dtype", one_quick(KERNEL_DTYPES))
 @pytest.mark.parametrize("name", UPDATE_RULES)
 def test_rule_runs_as_plain_python_and_agrees_with_the_kernel(backend: Arrays, name: str, dtype: type) -> None:
     rule, rng = UPDATE_RULES[name], np.random.default_rng(3)
@@ -95,7 +95,7 @@ def test_with_betas_0_the_old_means_are_forgotten(backend: Arrays) -> None:
     assert_same_bits(backend.get(exp_avg_sq), np.float32([9]))
 
 
-@pytest.mark.parametrize("dtype", one_quick([np.float32, np.float64]))
+@pytest.mark.parametrize("dtype", one_quick(KERNEL_DTYPES))
 @pytest.mark.parametrize("variant", LARGEST, ids=str)
 def test_extremes(backend: Arrays, variant: Variant, dtype: type) -> None:
     info = np.finfo(dtype)
@@ -112,11 +112,11 @@ def test_extremes(backend: Arrays, variant: Variant, dtype: type) -> None:
 @pytest.mark.parametrize("variant", LARGEST, ids=str)
 def test_nan_stays_in_its_element(backend: Arrays, variant: Variant) -> None:
     rng = np.random.default_rng(4)
-    grad, before = rng.normal(size=20), variant.drawn(rng, 20)
-    clean, clean_states = backend.put(np.ones(20)), put(backend, before, np.float64)
+    grad, before = rng.normal(size=20).astype(np.float32), variant.drawn(rng, 20)
+    clean, clean_states = backend.put(np.ones(20), np.float32), put(backend, before, np.float32)
     variant.update(clean, backend.put(grad), clean_states, 3)
     grad[7] = np.nan
-    param, states = backend.put(np.ones(20)), put(backend, before, np.float64)
+    param, states = backend.put(np.ones(20), np.float32), put(backend, before, np.float32)
     variant.update(param, backend.put(grad), states, 3)
     others = np.arange(20) != 7
     for found, expected in zip((param, *states.values()), (clean, *clean_states.values()), strict=True):
@@ -152,7 +152,7 @@ def test_nothing_to_update(backend: Arrays, variant: Variant, shape: tuple[int, 
 # ---- memory
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("dtype", quick(FLOATS, np.float16, np.float32))
 @pytest.mark.parametrize("variant", LARGEST, ids=str)
 def test_layout_does_not_matter(backend: Arrays, variant: Variant, dtype: type) -> None:
     rng = np.random.default_rng(5)

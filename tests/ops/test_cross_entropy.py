@@ -9,6 +9,7 @@ import pytest
 import reference
 from numerics import (
     FLOATS,
+    KERNEL_DTYPES,
     Arrays,
     assert_same_bits,
     assert_ulp,
@@ -16,6 +17,7 @@ from numerics import (
     labelled_logits,
     layouts,
     one_quick,
+    quick,
 )
 
 from softgrad import ops
@@ -59,7 +61,7 @@ def check(backend: Arrays, logits: np.ndarray, labels: np.ndarray, reduction: st
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", quick(KERNEL_DTYPES, np.float64))
 @pytest.mark.parametrize("classes", CLASSES)
 def test_loss_and_gradient_are_exact(backend: Arrays, classes: int, dtype: type, reduction: str) -> None:
     check(backend, *labelled_logits(5, classes, dtype), reduction, ULP)
@@ -123,7 +125,7 @@ def test_loss_sums_accumulate_in_float64(backend: Arrays, rows: int) -> None:
 
 
 @pytest.mark.parametrize("gap", [1.0, 20.0, 40.0, 80.0, 100.0])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", quick(KERNEL_DTYPES, np.float64))
 def test_relative_accuracy_survives_saturation(backend: Arrays, dtype: type, gap: float) -> None:
     logits = np.array([[gap, 0.0], [0.0, gap], [gap, 0.0]], dtype)
     check(backend, logits, np.array([0, 1, 1]), "none", ULP)
@@ -132,7 +134,7 @@ def test_relative_accuracy_survives_saturation(backend: Arrays, dtype: type, gap
     assert backend.get(grad)[0, 0] < 0
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", quick(KERNEL_DTYPES, np.float64))
 def test_many_small_rivals_add_up(backend: Arrays, dtype: type) -> None:
     # 999 logits 40 below the label's: each alone would vanish beside 1, and together too in a plain sum.
     logits = np.full((1, 1000), -40, dtype)
@@ -164,7 +166,7 @@ def test_gradient_of_a_row_sums_to_zero(backend: Arrays) -> None:
 # ---- memory
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("dtype", quick(FLOATS, np.float64))
 def test_layout_does_not_matter(backend: Arrays, dtype: type) -> None:
     logits, labels = labelled_logits(6, 8, dtype)
     apart = backend.xp.zeros(12, np.int64)

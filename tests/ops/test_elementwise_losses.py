@@ -12,7 +12,17 @@ import numpy as np
 import pytest
 from elementwise_reference import ELEMENTWISE_LOSSES as REFERENCES
 from elementwise_reference import each_of
-from numerics import FLOATS, Arrays, assert_same_bits, assert_ulp, central_difference, layouts, one_quick
+from numerics import (
+    FLOATS,
+    KERNEL_DTYPES,
+    Arrays,
+    assert_same_bits,
+    assert_ulp,
+    central_difference,
+    layouts,
+    one_quick,
+    quick,
+)
 
 from softgrad import ops
 from softgrad.kernels.cpu.launch import BLOCK_ELEMENTS
@@ -85,7 +95,7 @@ def test_every_loss_has_its_reference() -> None:
 # ---- values
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", one_quick(KERNEL_DTYPES))
 @pytest.mark.parametrize("name", NAMES)
 def test_loss_and_gradient_are_exact(backend: Arrays, name: str, dtype: type) -> None:
     check(backend, name, *case(name, (11, 19), dtype))
@@ -135,7 +145,7 @@ def test_integer_predictions_are_computed_in_float64(backend: Arrays, dtype: typ
 
 
 @pytest.mark.parametrize("dtype", [np.bool_, np.int8, np.uint64, np.float16, np.float64])
-@pytest.mark.parametrize("logits_dtype", FLOATS)
+@pytest.mark.parametrize("logits_dtype", quick(FLOATS, np.float16, np.float32))
 def test_targets_of_every_dtype(backend: Arrays, logits_dtype: type, dtype: type) -> None:
     x, t = np.array([-1, 0.5, 30, 2], logits_dtype), np.array([0, 1, 1, 0])
     result = both("sigmoid_cross_entropy", backend.put(x), backend.put(t, dtype))
@@ -171,7 +181,7 @@ WEIGHTS = [
 ]
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", one_quick(KERNEL_DTYPES))
 @pytest.mark.parametrize(("pos_weight", "weight"), WEIGHTS)
 def test_weights_are_numbers_or_arrays(backend: Arrays, pos_weight: Any, weight: Any, dtype: type) -> None:
     x, t = case("sigmoid_cross_entropy", (4, 3), dtype)
@@ -202,7 +212,7 @@ def test_large_weights_of_arrays(backend: Arrays) -> None:
 
 
 @pytest.mark.parametrize("delta", [1e-30, 0.3, 2, 1e30])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", one_quick(KERNEL_DTYPES))
 def test_huber_delta(backend: Arrays, dtype: type, delta: float) -> None:
     x, t = case("huber_loss", 60, dtype)
     loss, grad = both("huber_loss", backend.put(x), backend.put(t), delta=delta, reduction="none")
@@ -257,7 +267,7 @@ def test_hinge_has_no_slope_at_its_kink(backend: Arrays) -> None:
 # ---- edges
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("dtype", quick(FLOATS, np.float16, np.float32))
 def test_infinite_logits(backend: Arrays, dtype: type) -> None:
     x, t = backend.put([INF, -INF, INF, -INF], dtype), backend.put([1, 0, 0, 1], dtype)
     loss, grad = both("sigmoid_cross_entropy", x, t, reduction="none")
@@ -270,7 +280,7 @@ def test_infinite_logits(backend: Arrays, dtype: type) -> None:
     assert backend.get(loss) == INF
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("dtype", quick(FLOATS, np.float16, np.float32))
 def test_infinite_predictions(backend: Arrays, dtype: type) -> None:
     x, t = backend.put([INF, -INF, 1, INF], dtype), backend.put([0, 0, -INF, INF], dtype)
     expected = {
@@ -300,7 +310,7 @@ def test_nan_stays_where_it_is(backend: Arrays, name: str, place: int) -> None:
     assert np.isnan(backend.get(getattr(ops, name)(backend.put(x), backend.put(t))))
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("dtype", quick(FLOATS, np.float16, np.float32))
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (2, 0, 4)])
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_has_loss_0(backend: Arrays, name: str, shape: tuple[int, ...], dtype: type) -> None:
@@ -344,7 +354,7 @@ def test_results_do_not_depend_on_the_number_of_threads(name: str) -> None:
         assert_same_bits(grad, found[0][1])
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", one_quick(KERNEL_DTYPES))
 @pytest.mark.parametrize("name", ["sigmoid_cross_entropy", "huber_loss"])
 def test_results_do_not_depend_on_where_arrays_begin(backend: Arrays, name: str, dtype: type) -> None:
     x, t = case(name, 333, dtype)
@@ -365,7 +375,7 @@ def test_results_do_not_depend_on_where_arrays_begin(backend: Arrays, name: str,
 # ---- memory
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("dtype", quick(FLOATS, np.float16, np.float32))
 @pytest.mark.parametrize("name", ["sigmoid_cross_entropy", "huber_loss"])
 def test_layout_does_not_matter(backend: Arrays, name: str, dtype: type) -> None:
     x, t = case(name, (6, 8), dtype)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numba.core import event
 from numerics import Arrays, assert_same_bits
 from signatures import NAMES, WRITTEN, called, drawn
 
@@ -128,3 +129,34 @@ def test_labels_that_have_no_length_can_be_counted() -> None:
             return self.array.__dlpack_device__()
 
     assert ops.accuracy(np.eye(3), Exported(np.array([0, 1, 0]))) == 2 / 3
+
+
+class Compilations(event.Listener):
+    """Counts what Numba compiles."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def on_start(self, event: event.Event) -> None:
+        self.count += 1
+
+    def on_end(self, event: event.Event) -> None:
+        pass
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_read_only_arrays_are_taken_by_the_kernels_of_all_others(name: str) -> None:
+    values = drawn(name)
+    expected = called(name, {key: array.copy() for key, array in values.items()})
+    kept = {key: array.copy() for key, array in values.items()}
+    for key, array in kept.items():
+        array.flags.writeable = key in WRITTEN
+    counted = Compilations()
+    with event.install_listener("numba:compile", counted):
+        results = called(name, kept)
+    assert counted.count == 0
+    for found, right in zip(results, expected, strict=True):
+        assert_same_bits(np.asarray(found), np.asarray(right))
+    for key, array in kept.items():
+        if key not in WRITTEN:
+            assert_same_bits(array, values[key])

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numba.core import config
-from numerics import FLOATS, Arrays, assert_same_bits, assert_ulp, layouts, spiky
+from numerics import FLOATS, KERNEL_DTYPES, Arrays, assert_same_bits, assert_ulp, layouts, quick, spiky
 
 from softgrad import ops
 
@@ -62,7 +62,7 @@ def is_slow(backend: Arrays) -> bool:
 # ---- values
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", quick(KERNEL_DTYPES, np.float64))
 @pytest.mark.parametrize("classes", CLASSES)
 @pytest.mark.parametrize("name", MEASURES)
 def test_measure_is_exact(backend: Arrays, name: str, classes: int, dtype: type) -> None:
@@ -75,7 +75,7 @@ def test_measure_is_exact(backend: Arrays, name: str, classes: int, dtype: type)
     assert_ulp(result, exact(name, p, q), ULP[name])
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", quick(KERNEL_DTYPES, np.float64))
 def test_self_information_is_exact(backend: Arrays, dtype: type) -> None:
     info = np.finfo(dtype)
     rng = np.random.default_rng(0)
@@ -89,7 +89,7 @@ def test_self_information_is_exact(backend: Arrays, dtype: type) -> None:
 
 
 @pytest.mark.parametrize("spread", [0.0, 1e-3, 3.0])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", quick(KERNEL_DTYPES, np.float64))
 @pytest.mark.parametrize("name", MEASURES)
 def test_262144_classes(backend: Arrays, name: str, dtype: type, spread: float) -> None:
     if is_slow(backend):
@@ -110,7 +110,7 @@ def test_262144_classes(backend: Arrays, name: str, dtype: type, spread: float) 
     assert abs(wide(found) - expected) <= allowed
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", quick(KERNEL_DTYPES, np.float64))
 def test_powers_of_two_give_whole_bits(backend: Arrays, dtype: type) -> None:
     info = np.finfo(dtype)
     exponents = np.arange(0, -info.minexp + info.nmant + 1)
@@ -145,7 +145,7 @@ def test_base(backend: Arrays, name: str) -> None:
 
 
 @pytest.mark.parametrize("step", [1e-1, 1e-3, 1e-6, 0.0])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", quick(KERNEL_DTYPES, np.float64))
 def test_kl_divergence_near_equality(backend: Arrays, dtype: type, step: float) -> None:
     # p log(p / q) alone would be a difference of numbers 1 / step times as large.
     rng = np.random.default_rng(4)
@@ -157,7 +157,7 @@ def test_kl_divergence_near_equality(backend: Arrays, dtype: type, step: float) 
     assert (found >= 0).all()
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", quick(KERNEL_DTYPES, np.float64))
 def test_kl_divergence_at_every_ratio(backend: Arrays, dtype: type) -> None:
     # One term a row, unvalidated: ratios around 1, where the series ends, and to the ends of the range.
     info = np.finfo(dtype)
@@ -192,7 +192,7 @@ def test_no_measure_is_negative(backend: Arrays, x: np.ndarray, data: st.DataObj
 
 
 @pytest.mark.parametrize("classes", [3, 40])
-@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("dtype", quick(FLOATS, np.float64))
 def test_zeros(backend: Arrays, dtype: type, classes: int) -> None:
     p, q = np.zeros((4, classes), dtype), np.zeros((4, classes), dtype)
     p[:, 0] = 1
@@ -294,7 +294,7 @@ def test_self_information_into_its_input(backend: Arrays) -> None:
 # ---- what is no distribution
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("dtype", quick(FLOATS, np.float64))
 @pytest.mark.parametrize("spread", [0.0, 1.0, 4.0])
 def test_softmax_of_many_classes_is_a_distribution(dtype: type, spread: float) -> None:
     logits = np.random.default_rng(1).normal(0, spread, (1, 262_144))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import reference
 from numba import njit
-from numerics import FLOATS, Arrays, assert_same_bits, assert_ulp, layouts
+from numerics import FLOATS, KERNEL_DTYPES, Arrays, assert_same_bits, assert_ulp, layouts, quick
 from scipy import stats
 
 from softgrad import ops
@@ -45,7 +45,7 @@ def test_philox_gives_the_published_words(counter: str, key: str, expected: str,
     assert " ".join(f"{int(word):08x}" for word in philox(*words)) == expected
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", quick(KERNEL_DTYPES, np.float64))
 def test_noise_is_exact_for_small_words(dtype: type) -> None:
     # Those that win; 0 is the smallest, with noise of 22.9.
     words = [0, 1, 2, 1000, 2**20 + 1, 2**23 - 1]
@@ -58,7 +58,7 @@ def test_noise_is_exact_for_small_words(dtype: type) -> None:
 
 
 @pytest.mark.parametrize("classes", [10, 17, 150])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", quick(KERNEL_DTYPES, np.float64))
 def test_a_draw_is_the_largest_of_logits_and_noise(backend: Arrays, dtype: type, classes: int) -> None:
     logits = np.random.default_rng(1).normal(0, 2, (3, classes)).astype(dtype)
     key = np.uint64(np.random.SeedSequence(5).generate_state(1, np.uint64)[0])
@@ -95,7 +95,7 @@ WEIGHTS = {
 }
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", quick(KERNEL_DTYPES, np.float64))
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_classes_come_as_often_as_they_should(name: str, dtype: type) -> None:
     weights = np.asarray(WEIGHTS[name], np.float64)
@@ -103,7 +103,7 @@ def test_classes_come_as_often_as_they_should(name: str, dtype: type) -> None:
     assert p_value(ops.sample_categorical(logits, shape=DRAWS, rng=11), weights) > LEAST
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", quick(KERNEL_DTYPES, np.float64))
 def test_tiny_probabilities_together(dtype: type) -> None:
     # A hundred classes of 1e-6 each are drawn a hundred times in a million, and as often in either half.
     logits = np.full(101, math.log(1e-6), dtype)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import reference
-from numerics import Arrays, assert_same_bits, assert_ulp, one_quick
+from numerics import KERNEL_DTYPES, Arrays, assert_same_bits, assert_ulp, one_quick
 
 from softgrad import ops
 
@@ -34,7 +34,7 @@ def in_dtype(options: dict[str, Any], dtype: type) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "size", [1, *one_quick([17, 40_003])]
 )  # 40,003 is above the parallel threshold, with an odd rest
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", one_quick(KERNEL_DTYPES))
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
 def test_several_steps(backend: Arrays, options: dict[str, Any], dtype: type, size: int) -> None:
     rng = np.random.default_rng(0)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numerics import Arrays, assert_same_bits
+from numerics import KERNEL_DTYPES, Arrays, assert_same_bits
 from signatures import NAMES, SIZE, STATES, WRITTEN, called, drawn, parameters_of
 
 from softgrad import ops
@@ -26,7 +26,7 @@ def in_one_memory(backend: Arrays, values: dict[str, np.ndarray], pair: tuple[st
         array = values[key]
         arrays[key] = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
     # Labels and booleans are written last: their bytes are some number too, but not the reverse.
-    for key in sorted(pair, key=lambda key: values[key].dtype != np.float32):
+    for key in sorted(pair, key=lambda key: values[key].dtype not in KERNEL_DTYPES):
         arrays[key][...] = backend.put(values[key])
     return arrays
 

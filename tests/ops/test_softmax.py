@@ -12,7 +12,7 @@ import reference
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from numerics import FLOATS, Arrays, assert_same_bits, assert_ulp, one_quick, spiky
+from numerics import FLOATS, KERNEL_DTYPES, Arrays, assert_same_bits, assert_ulp, one_quick, quick, spiky
 
 from softgrad import ops
 
@@ -38,7 +38,7 @@ def exact(name: str, x: np.ndarray, **options: Any) -> np.ndarray:
 # ---- values
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", quick(KERNEL_DTYPES, np.float64))
 @pytest.mark.parametrize("classes", CLASSES)
 @pytest.mark.parametrize("name", FORWARDS)
 def test_forward_is_exact(backend: Arrays, name: str, classes: int, dtype: type) -> None:
@@ -62,7 +62,7 @@ def test_rows_above_the_parallel_threshold(backend: Arrays, name: str, shape: tu
 
 
 @pytest.mark.parametrize("spread", [0.0, 1e-3, 1.0, 30.0])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", quick(KERNEL_DTYPES, np.float64))
 def test_probabilities_of_262144_classes_sum_to_one(backend: Arrays, dtype: type, spread: float) -> None:
     x = np.random.default_rng(2).normal(0, spread, 262_144).astype(dtype)
     y = backend.get(ops.softmax(backend.put(x)))
@@ -125,7 +125,7 @@ def test_axis_that_does_not_exist_raises(backend: Arrays, name: str, axis: Any) 
 
 
 @pytest.mark.parametrize("temperature", [0.25, 0.7, 3, np.float32(8.0)])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", quick(KERNEL_DTYPES, np.float64))
 @pytest.mark.parametrize("name", NORMALISED)
 def test_temperature_divides_the_logits(backend: Arrays, name: str, temperature: Any, dtype: type) -> None:
     x = spiky(np.random.default_rng(8), (4, 12), dtype)
@@ -136,7 +136,7 @@ def test_temperature_divides_the_logits(backend: Arrays, name: str, temperature:
     assert_ulp(backend.get(op(name)(backend.put(x), temperature=temperature)), expected, ULP + distance)
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("dtype", quick(FLOATS, np.float64))
 def test_temperature_zero_is_the_arg_max_with_ties(backend: Arrays, dtype: type) -> None:
     x = backend.put([[1, 5, 5, -np.inf], [7, 3, 2, 1], [-np.inf, -4, -4, -4]], dtype)
     y = backend.get(ops.softmax(x, temperature=0))
@@ -146,7 +146,7 @@ def test_temperature_zero_is_the_arg_max_with_ties(backend: Arrays, dtype: type)
         assert_ulp(log_y, np.log([[0, 0.5, 0.5, 0], [1, 0, 0, 0], [0, 1 / 3, 1 / 3, 1 / 3]]), 1)
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("dtype", quick(FLOATS, np.float64))
 def test_temperature_infinity_is_uniform_above_minus_infinity(backend: Arrays, dtype: type) -> None:
     x = backend.put([[1, 5, -900, -np.inf], [2, 2, 2, 2]], dtype)
     y = backend.get(ops.softmax(x, temperature=math.inf))

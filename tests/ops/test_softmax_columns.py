@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import reference
-from numerics import Arrays, assert_same_bits, assert_ulp, layouts, one_quick, spiky
+from numerics import KERNEL_DTYPES, Arrays, assert_same_bits, assert_ulp, layouts, one_quick, quick, spiky
 
 from softgrad import ops
 from softgrad.ops import axes
@@ -70,7 +70,7 @@ def check_backward(result: np.ndarray, name: str, grad: np.ndarray, y: np.ndarra
 # ---- values
 
 
-@pytest.mark.parametrize("dtype", one_quick([np.float32, np.float64]))
+@pytest.mark.parametrize("dtype", quick(KERNEL_DTYPES, np.float64))
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", FORWARDS)
 def test_forward_is_exact(backend: Arrays, name: str, shape: tuple[int, int, int], dtype: type) -> None:
@@ -82,7 +82,7 @@ def test_forward_is_exact(backend: Arrays, name: str, shape: tuple[int, int, int
     assert_ulp(result, by_rows(backend, name, x), ULP)
 
 
-@pytest.mark.parametrize("dtype", one_quick([np.float32, np.float64]))
+@pytest.mark.parametrize("dtype", quick(KERNEL_DTYPES, np.float64))
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", BACKWARDS)
 def test_backward_is_exact(backend: Arrays, name: str, shape: tuple[int, int, int], dtype: type) -> None:
@@ -95,7 +95,7 @@ def test_backward_is_exact(backend: Arrays, name: str, shape: tuple[int, int, in
 
 
 @pytest.mark.parametrize("temperature", [0.25, 3.0])
-@pytest.mark.parametrize("dtype", one_quick([np.float32, np.float64]))
+@pytest.mark.parametrize("dtype", quick(KERNEL_DTYPES, np.float64))
 @pytest.mark.parametrize("name", NORMALISED)
 def test_temperature_divides_the_logits(backend: Arrays, name: str, temperature: float, dtype: type) -> None:
     x = spiky_columns((2, 21, 19), dtype)
@@ -115,7 +115,7 @@ def test_temperature_divides_the_logits(backend: Arrays, name: str, temperature:
 
 
 @pytest.mark.parametrize("temperature", [0.0, math.inf])
-@pytest.mark.parametrize("dtype", one_quick([np.float32, np.float64]))
+@pytest.mark.parametrize("dtype", quick(KERNEL_DTYPES, np.float64))
 @pytest.mark.parametrize("name", NORMALISED)
 def test_limits_of_the_temperature_are_those_of_rows(
     backend: Arrays, name: str, temperature: float, dtype: type
@@ -148,7 +148,7 @@ def test_infinities_and_nan_stay_in_their_column(backend: Arrays, name: str, tem
         np.testing.assert_array_equal(np.isnan(result).any(axis=1), bad)
 
 
-@pytest.mark.parametrize("dtype", one_quick([np.float32, np.float64]))
+@pytest.mark.parametrize("dtype", quick(KERNEL_DTYPES, np.float64))
 def test_small_losses_stay_exact(backend: Arrays, dtype: type) -> None:
     # One class holds nearly all: log(1 + rest) with a rest far below the precision of 1 + rest.
     x = np.zeros((3, 18), dtype)
@@ -159,7 +159,7 @@ def test_small_losses_stay_exact(backend: Arrays, dtype: type) -> None:
 
 
 @pytest.mark.parametrize("spread", [0.0, 1.0, 30.0])
-@pytest.mark.parametrize("dtype", one_quick([np.float32, np.float64]))
+@pytest.mark.parametrize("dtype", quick(KERNEL_DTYPES, np.float64))
 def test_probabilities_of_262144_classes_sum_to_one(backend: Arrays, dtype: type, spread: float) -> None:
     x = np.random.default_rng(4).normal(0, spread, (262_144, 2)).astype(dtype)
     y = backend.get(ops.softmax(backend.put(x), axis=0))

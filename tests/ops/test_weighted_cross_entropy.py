@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 import reference
-from numerics import Arrays, assert_same_bits, assert_ulp, central_difference, labelled_logits, layouts, one_quick
+from numerics import (
+    KERNEL_DTYPES,
+    Arrays,
+    assert_same_bits,
+    assert_ulp,
+    central_difference,
+    labelled_logits,
+    layouts,
+    one_quick,
+    quick,
+)
 
 from softgrad import ops
 
@@ -123,7 +133,7 @@ def test_a_row_has_the_bits_that_it_has_alone(backend: Arrays, shape: tuple[int,
         assert_same_bits(backend.get(grad)[one], backend.get(row_grad))
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", quick(KERNEL_DTYPES, np.float64))
 @pytest.mark.parametrize("gap", [20.0, 60.0, 100.0])
 def test_relative_accuracy_survives_saturation(backend: Arrays, gap: float, dtype: type) -> None:
     # At the label, which has nearly all the mass, the gradient is a small difference; it is not computed as one.

@@ -14,6 +14,7 @@ from numba.core import config
 from softgrad.ops.backend import Backend
 
 FLOATS = (np.float16, np.float32, np.float64)
+KERNEL_DTYPES = (np.float32, np.float64)
 
 # Elements of the largest array that is worth the wait in Numba's CUDA simulator.
 SIMULATED_MOST = 1500

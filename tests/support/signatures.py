@@ -6,6 +6,7 @@ import inspect
 from typing import Any
 
 import numpy as np
+from numerics import KERNEL_DTYPES
 
 from softgrad import ops
 
@@ -24,6 +25,9 @@ OPTIONS: dict[str, Any] = {
 
 NAMES = [name for name in ops.__all__ if inspect.isfunction(getattr(ops, name)) and name != "heaviside_backward"]
 
+# Each operation in the dtype in which other tests have its kernels compiled.
+OVER_ROWS = ("softmax", "log_softmax", "logsumexp", "linear_cross", "entropy", "perplexity", "cross_", "kl_", "sample_")
+
 Drawn = dict[str, tuple[type, tuple[int, ...]]]
 
 
@@ -35,19 +39,20 @@ def arrays_of(name: str) -> Drawn:
     """The dtype and shape of each array argument; the parts of a tuple are out[0], out[1] ..."""
     found: Drawn = {}
     of_classes = name.startswith(("softmax_cross", "linear_cross"))
+    floats = np.float64 if name.startswith(OVER_ROWS) else np.float32
     for key, parameter in parameters_of(name).items():
         if key == "out" and name == "linear_backward":
-            found |= {f"out[{i}]": (np.float32, shape) for i, shape in enumerate((SQUARE, SQUARE, ROW))}
+            found |= {f"out[{i}]": (floats, shape) for i, shape in enumerate((SQUARE, SQUARE, ROW))}
         elif key in ("labels", "indices") or (key == "targets" and of_classes):
             found[key] = np.int64, ROW
         elif key == "where":
             found[key] = np.bool_, SQUARE
         elif key in ("b", "bias") or (key == "weight" and of_classes) or (key == "out" and name == "logsumexp"):
-            found[key] = np.float32, ROW
+            found[key] = floats, ROW
         elif key in ("weight", "pos_weight", *WRITTEN) or (
             parameter.kind is parameter.POSITIONAL_ONLY and key != "num_classes"
         ):
-            found[key] = np.float32, SQUARE
+            found[key] = floats, SQUARE
     return found
 
 
@@ -55,7 +60,7 @@ def drawn(name: str) -> dict[str, np.ndarray]:
     """Numbers that every operation takes, for each array argument: in (0, 1), labels 0 and 1."""
     rng = np.random.default_rng(0)
     return {
-        key: (rng.random(shape) * 0.8 + 0.1 if dtype is np.float32 else rng.integers(0, 2, shape)).astype(dtype)
+        key: (rng.random(shape) * 0.8 + 0.1 if dtype in KERNEL_DTYPES else rng.integers(0, 2, shape)).astype(dtype)
         for key, (dtype, shape) in arrays_of(name).items()
     }
 
