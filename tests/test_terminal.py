@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from numerics import one_quick
 
 from softgrad.cli import main
 from softgrad.terminal import forgiving_streams, one_line, safe, shell_word
@@ -190,7 +191,7 @@ def test_training_keeps_its_numbers_whole(width, tmp_path):
     assert ("Too narrow for: " in out) == (width < 70)
 
 
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("width", one_quick(WIDTHS))
 def test_doctor_and_predictions_break_no_word(width, monkeypatch, capsys):
     result = invoke("doctor", COLUMNS=str(width), SOFTGRAD_OFFLINE="1")
     wide = invoke("doctor", SOFTGRAD_OFFLINE="1")

@@ -18,7 +18,6 @@ from pathlib import Path
 import pytest
 from numba.core.compiler import CompileResult
 from numba.core.registry import cpu_target
-from numerics import one_quick
 
 import softgrad
 from softgrad.kernels import cache, storage
@@ -149,6 +148,7 @@ def test_second_process_compiles_nothing(site: Site) -> None:
 RELU = ("def relu(x):\n", "def relu(x):\n    x = x + const(x, 1.0)\n")
 
 
+@pytest.mark.slow
 def test_edited_formula_is_never_answered_from_stale_code(site: Site) -> None:
     assert site.run("relu") == expected("relu")
     entries = site.entries()
@@ -227,6 +227,7 @@ def test_kernels_of_two_processes_keep_apart_in_a_third(site: Site) -> None:
     assert site.entries() == entries
 
 
+@pytest.mark.slow
 def test_only_a_few_folders_of_older_sources_are_kept(site: Site) -> None:
     for age in range(1, 10):
         old = site.cache / "softgrad" / f"{age:024x}"
@@ -307,8 +308,9 @@ class Bomb:
 needs_user_ids = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs user ids")
 
 
+@pytest.mark.slow
 @needs_user_ids
-@pytest.mark.parametrize("opened", one_quick(["files", "root", "folder"]))
+@pytest.mark.parametrize("opened", ["files", "root", "folder"])
 def test_what_others_can_write_is_not_run(warm: Site, tmp_path: Path, opened: str) -> None:
     bombs = [tmp_path / f"ran{i}" for i in range(2)]
     entries = list(warm.entries())

@@ -64,6 +64,7 @@ def test_float32_is_exact_over_its_whole_range(name: str) -> None:
     assert errors[worst] <= ULP[name], f"{errors[worst]:.3f} ULP at {x[worst]!r}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ULP)
 def test_float64_is_exact_over_its_whole_range(name: str) -> None:
     x = sweep_ulp.float64_arguments(FUNCTIONS[name], 3_000)
@@ -261,6 +262,7 @@ def test_masked_lanes_give_the_same_bits(name: str, dtype: type) -> None:
 # ---- the coefficients
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_coefficients_are_those_of_the_fit(dtype: type) -> None:
     for fit in fit_polynomials.fits(dtype):

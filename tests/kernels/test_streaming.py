@@ -68,6 +68,7 @@ def test_elementwise(stream: Callable[[bool], None], name: str, dtype: type) -> 
             check(stream, ELEMENTWISE[name], x[:size], offset)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", quick(KERNEL_DTYPES, np.float64))
 @pytest.mark.parametrize("name", one_quick(list(ROWS)))
 def test_rows(stream: Callable[[bool], None], name: str, dtype: type) -> None:
@@ -78,6 +79,7 @@ def test_rows(stream: Callable[[bool], None], name: str, dtype: type) -> None:
             check(stream, ROWS[name], x, offset)
 
 
+@pytest.mark.slow
 def test_in_place(stream: Callable[[bool], None]) -> None:
     x = np.random.default_rng(0).normal(0, 3, (7, 515))
     stream(False)
@@ -87,6 +89,7 @@ def test_in_place(stream: Callable[[bool], None]) -> None:
     np.testing.assert_array_equal(x, expected)
 
 
+@pytest.mark.slow
 def test_large_results_are_streamed_without_being_asked() -> None:
     x = np.random.default_rng(0).normal(0, 3, launch.STREAM_BYTES // 4 + 5).astype(np.float32)
     np.testing.assert_array_equal(ops.relu(x), np.maximum(x, 0))

@@ -88,6 +88,7 @@ def test_integer_logits_are_computed_in_float64(backend: Arrays, dtype: type) ->
     assert_same_bits(backend.get(grad), backend.get(expected_grad))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_arrays_shared")
 @pytest.mark.parametrize("shape", [(700, 64), (9, 40_000), (4099, 10)])
 def test_rows_above_the_parallel_threshold(backend: Arrays, shape: tuple[int, int]) -> None:
@@ -109,7 +110,7 @@ def test_rows_above_the_parallel_threshold(backend: Arrays, shape: tuple[int, in
     assert_ulp(grad, reference.softmax_cross_entropy_grad(wide, labels), ULP, floor=1e-7)
 
 
-@pytest.mark.parametrize("rows", [100, 70_001])
+@pytest.mark.parametrize("rows", one_quick([100, 70_001]))
 def test_loss_sums_accumulate_in_float64(backend: Arrays, rows: int) -> None:
     # In float32 a sum of 70,001 losses near 2.3 would be off by hundreds of ULP.
     logits, labels = labelled_logits(rows, 3, np.float32)

@@ -48,6 +48,7 @@ def test_forward_is_exact(backend: Arrays, name: str, classes: int, dtype: type)
     assert_ulp(result, exact(name, x), ULP)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_arrays_shared")
 @pytest.mark.parametrize("name", one_quick(FORWARDS))
 @pytest.mark.parametrize("shape", [(700, 64), (2, 40_000), (3, 11_003)])

@@ -71,7 +71,7 @@ def check_backward(result: np.ndarray, name: str, grad: np.ndarray, y: np.ndarra
 
 
 @pytest.mark.parametrize("dtype", quick(KERNEL_DTYPES, np.float64))
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", quick(SHAPES, *SHAPES[:5]))
 @pytest.mark.parametrize("name", FORWARDS)
 def test_forward_is_exact(backend: Arrays, name: str, shape: tuple[int, int, int], dtype: type) -> None:
     x = spiky_columns(shape, dtype)
@@ -83,7 +83,7 @@ def test_forward_is_exact(backend: Arrays, name: str, shape: tuple[int, int, int
 
 
 @pytest.mark.parametrize("dtype", quick(KERNEL_DTYPES, np.float64))
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", quick(SHAPES, *SHAPES[:5]))
 @pytest.mark.parametrize("name", BACKWARDS)
 def test_backward_is_exact(backend: Arrays, name: str, shape: tuple[int, int, int], dtype: type) -> None:
     grad = np.random.default_rng(1).normal(size=shape).astype(dtype)
@@ -134,7 +134,7 @@ def test_infinities_and_nan_stay_in_their_column(backend: Arrays, name: str, tem
     if name == "logsumexp" and temperature != 1:
         return
     options = {} if name == "logsumexp" else {"temperature": temperature}
-    x = spiky_columns((2, 20, 24), np.float32)
+    x = spiky_columns((2, 20, 24), np.float64)
     for column, values in enumerate([(math.nan,), (math.inf,), (-math.inf,), (math.inf, math.nan), (math.inf,) * 2]):
         x[0, 11 : 11 + len(values), 3 * column] = values
     x[0, :, 15], x[0, :, 17], x[0, :, 19], x[0, :, 21] = -math.inf, math.inf, math.nan, 3.0

@@ -15,6 +15,7 @@ import kill_runs
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from numerics import one_quick
 
 import softgrad.train.run
 from softgrad.cli import main
@@ -211,7 +212,7 @@ def test_killed_runs_end_as_if_never_killed() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="other pipes there")
-@pytest.mark.parametrize("mode", ["--json", "--quiet", None])
+@pytest.mark.parametrize("mode", one_quick(["--json", "--quiet", None]))
 def test_a_closed_pipe_ends_quietly_with_what_was_trained(tmp_path: Path, mode: str | None) -> None:
     arguments = ["train", "--dataset", "digits", "--hidden", "8", "--epochs", "3", "--run-dir", str(tmp_path / "run")]
     process = subprocess.Popen(

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numba.core import config
-from numerics import quick
+from numerics import one_quick, quick
 
 from softgrad import ops
 from softgrad.train import MLP, TrainConfig, Trainer, load_dataset
@@ -198,8 +198,8 @@ def test_the_record_says_what_the_epoch_was(backend):
 @pytest.mark.parametrize(
     "changes",
     [
-        *({"optimizer": name} for name in OPTIMIZERS),
-        *({"model": name, "hidden": (), "activation": "relu"} for name in MODELS[:-1]),
+        *one_quick([{"optimizer": name} for name in OPTIMIZERS]),
+        *one_quick([{"model": name, "hidden": (), "activation": "relu"} for name in MODELS[:-1]]),
     ],
     ids=lambda changes: next(iter(changes.values())),
 )
@@ -274,6 +274,7 @@ def test_a_run_that_diverged_is_not_stopped_as_if_it_were_well(backend):
         list(trainer.fit(stop=lambda: trainer.progress.batch == 5))
 
 
+@pytest.mark.slow
 @pytest.mark.mnist
 def test_mnist_is_learned_in_one_epoch(backend):
     _, records = trained(TrainConfig(dataset="mnist", epochs=1), backend, load_dataset("mnist", download=False))

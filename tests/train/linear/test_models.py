@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numba.core import config
-from numerics import Arrays, assert_same_bits, central_difference
+from numerics import Arrays, assert_same_bits, central_difference, one_quick
 from numpy.testing import assert_allclose
 
 from softgrad.train import Adaline, LinearRegression, LogisticRegression, Perceptron, SoftmaxRegression
@@ -45,7 +45,7 @@ slow_on_the_simulator = pytest.mark.skipif(bool(config.ENABLE_CUDASIM), reason="
 
 @slow_on_the_simulator
 @pytest.mark.parametrize("classes", [2, 3])
-@pytest.mark.parametrize("model", CLASSIFIERS)
+@pytest.mark.parametrize("model", one_quick(CLASSIFIERS))
 @pytest.mark.parametrize(("batch_size", "epochs"), [(1, 40), (7, 300), (None, 800)])
 def test_clusters_are_told_apart_in_every_mode(
     backend: Arrays, model: type[LinearClassifier], classes: int, batch_size: int | None, epochs: int
@@ -61,7 +61,7 @@ def test_clusters_are_told_apart_in_every_mode(
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-@pytest.mark.parametrize("model", CLASSIFIERS)
+@pytest.mark.parametrize("model", one_quick(CLASSIFIERS))
 def test_every_backend_makes_the_same_updates(backend: Arrays, model: type[LinearClassifier], classes: int) -> None:
     x, labels = clusters(classes, 5)
     host = model(epochs=1, batch_size=3).fit(x, labels)
@@ -303,7 +303,7 @@ def test_probabilities_are_the_sigmoid_and_the_softmax_of_the_scores(backend: Ar
             assert backend.get(model.predict(x)).tolist() == shares.argmax(axis=1).tolist()
 
 
-@pytest.mark.parametrize("model", CLASSIFIERS)
+@pytest.mark.parametrize("model", one_quick(CLASSIFIERS))
 @pytest.mark.parametrize(
     "names",
     [("red", "blue"), (-1, 1), (-1.0, 1.0), (False, True), (7, 3, 5), ("x", "yy", "z"), (np.int8(3), np.int8(4))],
