@@ -39,7 +39,7 @@ def arrays_of(name: str, value: Any) -> list[Any]:
     return [value for parameter in parameters if parameter.kind is parameter.POSITIONAL_ONLY]
 
 
-@pytest.mark.parametrize("name", quick(OF_ONE, *QUICK))
+@pytest.mark.parametrize("name", quick(OF_ONE, "relu", "relu_backward", "softmax", "self_information"))
 def test_a_number_gives_a_number(name: str) -> None:
     op = getattr(ops, name)
     for form, dtype in FORMS:

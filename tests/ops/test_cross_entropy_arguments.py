@@ -181,10 +181,10 @@ def test_bad_weight_raises_before_anything_is_written(
 
 
 def test_weights_of_any_real_dtype(backend: Arrays) -> None:
-    logits, labels = labelled_logits(6, 4, np.float32)
+    logits, labels = labelled_logits(6, 4, np.float64)
     x, targets = backend.put(logits), backend.put(labels)
-    expected = ops.softmax_cross_entropy(x, targets, weight=backend.put([0.0, 1, 1, 1], np.float32))
-    for dtype in (np.bool_, np.uint8, np.int64, np.float16, np.float64):
+    expected = ops.softmax_cross_entropy(x, targets, weight=backend.put([0.0, 1, 1, 1]))
+    for dtype in (np.bool_, np.uint8, np.int64, np.float16, np.float32):
         loss = ops.softmax_cross_entropy(x, targets, weight=backend.put([0, 1, 1, 1], dtype))
         assert_same_bits(backend.get(loss), backend.get(expected))
 

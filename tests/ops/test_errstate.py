@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numerics import assert_same_bits
+from numerics import FLOATS, assert_same_bits, quick
 
 from softgrad import ops
 from softgrad.ops import autodiff
@@ -38,7 +38,7 @@ CASES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("dtype", quick(FLOATS, np.float64))
 @pytest.mark.parametrize("name", CASES)
 def test_operations(name: str, dtype: type) -> None:
     x = SPIKY.astype(dtype)

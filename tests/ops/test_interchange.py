@@ -38,7 +38,7 @@ class Broken:
 
 
 def test_what_dlpack_gives_is_taken() -> None:
-    x = np.random.default_rng(0).standard_normal((4, 5), np.float32)
+    x = np.random.default_rng(0).standard_normal((4, 5))
     assert_same_bits(ops.softmax(Exported(x)), ops.softmax(x))
     labels = np.arange(4)
     loss, grad = ops.softmax_cross_entropy_with_grad(Exported(x), Exported(labels))
@@ -82,7 +82,7 @@ def test_what_its_package_does_not_give_away_is_a_type_error_with_its_words() ->
 @pytest.mark.parametrize("package", ["torch", "jax.numpy"])
 def test_other_packages_arrays(package: str) -> None:
     module = pytest.importorskip(package)
-    x = np.random.default_rng(0).standard_normal((4, 5), np.float32)
+    x = np.random.default_rng(0).standard_normal((4, 5))
     theirs = module.asarray(x)
     found = ops.softmax(theirs)
     assert type(found) is np.ndarray

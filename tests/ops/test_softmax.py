@@ -70,6 +70,7 @@ def test_probabilities_of_262144_classes_sum_to_one(backend: Arrays, dtype: type
     assert abs(math.fsum(y.tolist()) - 1) <= 4 * np.finfo(dtype).eps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NORMALISED)
 def test_rounding_of_the_shift_is_all_that_grows(backend: Arrays, name: str) -> None:
     # Logits off any grid: x - max(x) is rounded by up to 2^-24 of itself, which exp turns into as many times 2^-24
@@ -80,6 +81,7 @@ def test_rounding_of_the_shift_is_all_that_grows(backend: Arrays, name: str) -> 
     assert_ulp(backend.get(op(name)(backend.put(x))), exact(name, x), allowed, inputs=x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORWARDS)
 def test_float16_is_rounded_once(backend: Arrays, name: str) -> None:
     x = spiky(np.random.default_rng(4), (7, 30), np.float16)
@@ -156,6 +158,7 @@ def test_temperature_infinity_is_uniform_above_minus_infinity(backend: Arrays, d
     assert_ulp(log_y, np.array([[-np.log(3)] * 3 + [-np.inf], [-np.log(4)] * 4]), 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [1e-45, 1e-300, 5e-324])
 def test_tiny_temperature_nears_the_arg_max(backend: Arrays, temperature: float) -> None:
     for dtype in (np.float32, np.float64):  # 1e-300 is 0 in float32
@@ -163,6 +166,7 @@ def test_tiny_temperature_nears_the_arg_max(backend: Arrays, temperature: float)
         assert_same_bits(y, np.array([0, 0.5, 0.5, 0], dtype))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NORMALISED)
 def test_huge_logits_at_a_high_temperature_do_not_overflow(backend: Arrays, name: str) -> None:
     # x - max(x) is -6e38, beyond float32; (x - max(x)) / T is not.

@@ -98,6 +98,7 @@ def test_gradient_is_zero_at_the_limits_of_the_temperature(backend: Arrays, name
     np.testing.assert_array_equal(backend.get(op(name)(grad, y, temperature=temperature)), [[0, 0, 0]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("name", BACKWARDS)
 def test_gradient_is_zero_at_a_temperature_that_the_dtype_rounds_to_zero(backend: Arrays, name: str, axis: int) -> None:

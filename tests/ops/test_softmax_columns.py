@@ -180,12 +180,12 @@ def test_bits_do_not_depend_on_the_place(backend: Arrays, name: str) -> None:
 
 @pytest.mark.parametrize("shape", [(0, 3, 20), (2, 0, 20), (2, 3, 0)])
 def test_nothing_in_nothing_out(backend: Arrays, shape: tuple[int, int, int]) -> None:
-    x = backend.put(np.zeros(shape, np.float32))
+    x = backend.put(np.zeros(shape, np.float64))
     for name in NORMALISED:
         assert op(name)(x, axis=1).shape == shape
         assert op(f"{name}_backward")(x, x, axis=1).shape == shape
     result = backend.get(ops.logsumexp(x, axis=1))
-    assert_same_bits(result, np.full((shape[0], shape[2]), -math.inf, np.float32))
+    assert_same_bits(result, np.full((shape[0], shape[2]), -math.inf, np.float64))
 
 
 # ---- axes and memory
@@ -231,9 +231,9 @@ def test_other_axes_are_rows(shape: tuple[int, ...], axis: Any, columns: bool, m
 
 @pytest.mark.parametrize("name", FORWARDS)
 def test_layout_does_not_matter(backend: Arrays, name: str) -> None:
-    x = spiky_columns((3, 7, 20), np.float32)
+    x = spiky_columns((3, 7, 20), np.float64)
     for layout, view in layouts(x, backend.xp):
-        expected = op(name)(backend.put(view, np.float32), axis=1)
+        expected = op(name)(backend.put(view, np.float64), axis=1)
         result = op(name)(view, axis=1)
         assert result.flags.c_contiguous
         assert_same_bits(backend.get(result), backend.get(expected), layout)
@@ -277,7 +277,7 @@ def test_out_may_be_strided(backend: Arrays, name: str) -> None:
 
 @pytest.mark.parametrize("name", [*FORWARDS, *BACKWARDS])
 def test_nothing_is_copied(name: str) -> None:  # NumPy tells tracemalloc what it allocates
-    x = np.random.default_rng(7).normal(size=(50, 2000)).astype(np.float32)
+    x = np.random.default_rng(7).normal(size=(50, 2000)).astype(np.float64)
     arguments = (x, x - 10) if name in BACKWARDS else (x,)
     result = op(name)(*arguments, axis=0)  # compiles
     tracemalloc.start()

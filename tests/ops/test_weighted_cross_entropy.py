@@ -39,7 +39,7 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 # A class alone; a part of a vector, several; rows that begin at a multiple of sixteen bytes or not.
-SIZES = [(1, np.float64), (10, np.float32), (35, np.float64)]
+SIZES = [(1, np.float64), (35, np.float64), pytest.param(10, np.float32, marks=pytest.mark.slow)]
 
 # exp, the sums, division, the coefficient with its three roundings of options, the factor of the mean.
 ULP = 8
@@ -115,14 +115,14 @@ def test_loss_and_gradient(backend: Arrays, classes: int, dtype: type, kind: str
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("classes", [257, 264])  # on a GPU of few threads, several blocks a row
 def test_wide_rows(backend: Arrays, classes: int, kind: str) -> None:
-    logits, given, matrix, weight = case(kind, 2, classes, np.float32)
+    logits, given, matrix, weight = case(kind, 2, classes, np.float64)
     check(backend, logits, given, matrix, weight, {**OPTIONS[4], "z_loss": 0.05})
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", [(700, 64), (9, 40_000), (4099, 10)])  # blocks of many rows, shared among threads
 def test_a_row_has_the_bits_that_it_has_alone(backend: Arrays, shape: tuple[int, int], kind: str) -> None:
-    logits, given, _, weight = case(kind, *shape, np.float32)
+    logits, given, _, weight = case(kind, *shape, np.float64)
     options = {"weight": backend.put(weight), "label_smoothing": 0.1, "z_loss": 0.05, "softcap": 3.0}
     x, targets = backend.put(logits), backend.put(given)
     losses, grad = ops.softmax_cross_entropy_with_grad(x, targets, reduction="none", **options)
@@ -147,6 +147,7 @@ def test_relative_accuracy_survives_saturation(backend: Arrays, gap: float, dtyp
         assert_ulp(backend.get(grad), exact.grad, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("x", [0.0, 1e-3, 1.0, 10.0, 60.0, 3e38, INF, -INF])
 def test_the_slope_of_the_cap_is_exact_in_its_tail(backend: Arrays, x: float) -> None:
     cap = 1.7
@@ -175,6 +176,7 @@ def test_gradient_is_the_slope_of_the_loss(kind: str, options: dict[str, Any]) -
     np.testing.assert_allclose(grad, central_difference(f, logits), rtol=1e-7, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_float16_is_rounded_once(backend: Arrays) -> None:
     for kind in KINDS:
         logits, given, matrix, weight = case(kind, 4, 10, np.float16)
@@ -183,8 +185,8 @@ def test_float16_is_rounded_once(backend: Arrays) -> None:
 
 
 def test_labels_are_probabilities_of_one(backend: Arrays) -> None:
-    logits, labels = labelled_logits(6, 20, np.float32)
-    targets = reference.one_hot(labels, 20).astype(np.float32)
+    logits, labels = labelled_logits(6, 20, np.float64)
+    targets = reference.one_hot(labels, 20).astype(np.float64)
     options = {"weight": backend.put(np.arange(20) / 8), "label_smoothing": 0.1, "reduction": "sum"}
     of_labels = ops.softmax_cross_entropy_with_grad(backend.put(logits), backend.put(labels), **options)
     of_targets = ops.softmax_cross_entropy_with_grad(backend.put(logits), backend.put(targets), **options)
@@ -279,7 +281,7 @@ def test_without_the_check_a_bad_label_makes_only_its_row_nan(backend: Arrays, b
 def test_nan_and_infinity_make_their_row_nan(
     backend: Arrays, value: float, kind: str, place: int, classes: int
 ) -> None:
-    logits, given, _, _ = case(kind, 3, classes, np.float32)
+    logits, given, _, _ = case(kind, 3, classes, np.float64)
     x, targets = backend.put(logits), backend.put(given)
     options = {"z_loss": 0.05, "label_smoothing": 0.1, "reduction": "none"}
     clean_losses, clean = map(backend.get, ops.softmax_cross_entropy_with_grad(x, targets, **options))
@@ -303,9 +305,9 @@ def test_capped_infinities_are_finite(backend: Arrays) -> None:
 def test_minus_infinity(backend: Arrays, classes: int) -> None:
     # Where a class that cannot be has no coefficient it contributes 0; where it has one the loss is infinite and the
     # gradient finite.
-    logits = np.zeros((3, classes), np.float32)
+    logits = np.zeros((3, classes), np.float64)
     logits[:, 0] = logits[2, :] = -INF
-    targets = np.zeros((3, classes), np.float32)
+    targets = np.zeros((3, classes), np.float64)
     targets[0, 1] = targets[1, 0] = targets[2, 1] = 1
     weight = np.ones(classes)
     weight[0] = 0
@@ -331,6 +333,7 @@ def test_minus_infinity(backend: Arrays, classes: int) -> None:
         assert backend.get(smooth) == INF
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [3e38, -3e38, 1e-42])
 def test_huge_and_subnormal_logits(backend: Arrays, value: float) -> None:
     logits = np.array([[value, value, value]], np.float32)
@@ -344,20 +347,20 @@ def test_huge_and_subnormal_logits(backend: Arrays, value: float) -> None:
 
 @pytest.mark.parametrize("kind", one_quick(KINDS))
 def test_layout_does_not_matter(backend: Arrays, kind: str) -> None:
-    logits, given, _, weight = case(kind, 3, 8, np.float32)
-    targets, apart = backend.put(given), backend.xp.zeros(16, np.float32)
+    logits, given, _, weight = case(kind, 3, 8, np.float64)
+    targets, apart = backend.put(given), backend.xp.zeros(16, np.float64)
     apart[::2] = backend.put(weight)
     for layout, view in layouts(logits, backend.xp):
         loss, grad = ops.softmax_cross_entropy_with_grad(view, targets, weight=apart[::2], z_loss=0.1)
         expected = ops.softmax_cross_entropy_with_grad(
-            backend.put(view, np.float32), targets, weight=backend.put(weight), z_loss=0.1
+            backend.put(view, np.float64), targets, weight=backend.put(weight), z_loss=0.1
         )
         assert_same_bits(backend.get(loss), backend.get(expected[0]), layout)
         assert_same_bits(backend.get(grad), backend.get(expected[1]), layout)
     if kind == "probabilities":
         for layout, view in layouts(given, backend.xp):
             _, grad = ops.softmax_cross_entropy_with_grad(backend.put(logits), view)
-            _, expected_grad = ops.softmax_cross_entropy_with_grad(backend.put(logits), backend.put(view, np.float32))
+            _, expected_grad = ops.softmax_cross_entropy_with_grad(backend.put(logits), backend.put(view, np.float64))
             assert_same_bits(backend.get(grad), backend.get(expected_grad), layout)
 
 
@@ -365,7 +368,7 @@ def test_layout_does_not_matter(backend: Arrays, kind: str) -> None:
 def test_out_may_be_the_logits_the_targets_or_overlap_them(
     backend: Arrays, classes: int, softcap: float | None
 ) -> None:
-    logits, given, _, _ = case("probabilities", 3, classes, np.float32)
+    logits, given, _, _ = case("probabilities", 3, classes, np.float64)
     options = {"softcap": softcap, "label_smoothing": 0.1}
     _, expected = ops.softmax_cross_entropy_with_grad(backend.put(logits), backend.put(given), **options)
     expected = backend.get(expected)
@@ -379,12 +382,12 @@ def test_out_may_be_the_logits_the_targets_or_overlap_them(
     ops.softmax_cross_entropy_with_grad(backend.put(logits), targets, out=targets, **options)
     assert_same_bits(backend.get(targets), expected)
 
-    buffer = backend.xp.zeros((4, classes), np.float32)
+    buffer = backend.xp.zeros((4, classes), np.float64)
     buffer[:-1] = backend.put(given)
     ops.softmax_cross_entropy_with_grad(backend.put(logits), buffer[:-1], out=buffer[1:], **options)
     assert_same_bits(backend.get(buffer)[1:], expected)
 
-    weight = backend.xp.ones((1, classes), np.float32)
+    weight = backend.xp.ones((1, classes), np.float64)
     _, expected_row = ops.softmax_cross_entropy_with_grad(
         backend.put(logits[:1]), backend.put([1]), weight=backend.put(np.ones(classes))
     )
