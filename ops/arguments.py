@@ -154,8 +154,11 @@ class _Memory:
 
 def contiguous(backend: Backend, array: Any, dtype: Any) -> Any:
     """The array, or a copy, C-contiguous, aligned and of that dtype; what overflows becomes infinity."""
-    if array.dtype == dtype and is_contiguous(array):
-        return array if getattr(array.flags, "writeable", True) else np.asarray(_Memory(array))
+    if array.dtype == dtype:
+        if backend.takes(array.flags):
+            return array
+        if is_contiguous(array):
+            return np.asarray(_Memory(array))
     with np.errstate(all="ignore"):
         return backend.xp.require(array, dtype, ["C", "A"]) if backend.xp is np else array.astype(dtype, order="C")
 

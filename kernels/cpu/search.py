@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-from softgrad.kernels.cpu.launch import flat, serial
+from softgrad.kernels.cpu.launch import serial
 from softgrad.kernels.cpu.memory import lanes_of, load_until, zeros
 from softgrad.kernels.formulas.jit import named
 from softgrad.kernels.formulas.primitives import const
@@ -13,10 +13,12 @@ from softgrad.kernels.simd.vector import count_true
 
 
 @cache
-def _search(holds: Callable[..., object], in_vectors: bool) -> Callable[..., int]:
+def _search(holds: Callable[..., object], kind: str) -> Callable[..., int]:
+    in_vectors = kind == "f"
+
     def first(x, numbers):
         start = 0
-        if in_vectors:
+        if in_vectors and x.size > 0:
             lanes, fill = lanes_of(x), const(zeros(x), x[0])
             while start < x.size and count_true(holds(load_until(x, start, x.size, fill), *numbers)) == lanes:
                 start += lanes
@@ -29,4 +31,4 @@ def _search(holds: Callable[..., object], in_vectors: bool) -> Callable[..., int
 
 
 def first_failing(holds, x, *numbers):
-    return _search(holds, x.dtype.kind == "f")(flat(x), numbers) if x.size else -1
+    return _search(holds, x.dtype.kind)(x if x.ndim == 1 else x.reshape(-1), numbers)

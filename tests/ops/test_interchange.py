@@ -82,7 +82,7 @@ def test_what_its_package_does_not_give_away_is_a_type_error_with_its_words() ->
 @pytest.mark.parametrize("package", ["torch", "jax.numpy"])
 def test_other_packages_arrays(package: str) -> None:
     module = pytest.importorskip(package)
-    x = np.random.default_rng(0).standard_normal((4, 5))
+    x = np.random.default_rng(0).standard_normal((4, 5), np.float32)
     theirs = module.asarray(x)
     found = ops.softmax(theirs)
     assert type(found) is np.ndarray
