@@ -126,6 +126,9 @@ def _mish_share(x: Any) -> Any:
     return tanh(softplus(x))
 
 
+# Activations that go all ways there are: one saves its output, one its input, one has a parameter.
+ONE_OF_EACH_KIND = ("relu", "silu", "elu")
+
 ACTIVATIONS: Mapping[str, Activation] = {
     "heaviside": Activation(lambda x: where(x >= 0, 1, 0)),
     "identity": Activation(lambda x: x, lambda y: 1),

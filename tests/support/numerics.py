@@ -42,15 +42,14 @@ class Arrays:
         return np.asarray(result.get() if hasattr(result, "get") else result)
 
 
-def one_quick(values: Sequence[Any]) -> list[Any]:
-    """Values for a parameter, all but the first marked slow: they go the same way, and take kernels of their own."""
-    first, *others = values
-    return [first, *(pytest.param(value, marks=pytest.mark.slow) for value in others)]
-
-
 def quick(values: Iterable[Any], *chosen: Any) -> list[Any]:
     """Values for a parameter, all but those chosen marked slow."""
     return [value if value in chosen else pytest.param(value, marks=pytest.mark.slow) for value in values]
+
+
+def one_quick(values: Sequence[Any]) -> list[Any]:
+    """All but the first marked slow: they go the same way, and take kernels of their own."""
+    return quick(values, values[0])
 
 
 def ulp_size(magnitude: np.ndarray, dtype: Any) -> np.ndarray:
