@@ -162,5 +162,8 @@ class Kernels(Protocol):
 
     # ---- the search, which is waited for
 
-    def first_failing(self, holds: Formula, x: Array, *numbers: float) -> int:
-        """The position of the first element of which the formula ``holds(element, *numbers)`` is not true, or -1."""
+    def first_failing(self, holds: Formula) -> Callable[..., int]:
+        """The function of an array of one axis, and numbers, that searches it.
+
+        It gives the position of the first element of which the formula ``holds(element, *numbers)`` is not true, or -1.
+        """

@@ -104,7 +104,7 @@ def _real_array(backend: Backend, value: Any, name: str, dtype: Any) -> Any:
 
 def _check(backend: Backend, condition: Condition, array: Any, name: str, given: Any) -> None:
     """Raise ValueError unless all elements fulfil the condition, naming the first that does not as it was `given`."""
-    position = backend.kernels.first_failing(condition.holds, array)
+    position = backend.kernels.first_failing(condition.holds)(array.reshape(-1))
     if position >= 0:
         index = place_of(position, array.shape)
         found = as_array(backend, given, name)[index]

@@ -79,7 +79,7 @@ def _prepared(*distributions: Any) -> tuple[Backend, tuple[Any, ...]]:
 
 def _check_distributions(backend: Backend, checks: Any, rows: Rows, axis: Axis, tolerance: float) -> None:
     """Raise ValueError for the first row that does not sum to 1 or goes below 0; of NaN neither is true."""
-    found = backend.kernels.first_failing(is_between, checks, 1 - tolerance, 1 + tolerance)
+    found = backend.kernels.first_failing(is_between)(checks.reshape(-1), 1 - tolerance, 1 + tolerance)
     if found >= 0:
         which, row = divmod(found, checks.shape[1])
         place = place_of(row, rows.kept_shape) if len(rows.kept_shape) > 1 else row
@@ -132,7 +132,7 @@ def self_information(p: Any, /, *, base: float | None = None, validate: bool = T
     factors = _factor_of(base, p.dtype)
     clean = contiguous(backend, p, compute_dtype(p.dtype))
     result = Result(backend, out, p.shape, p.dtype, (clean,))
-    position = backend.kernels.first_failing(is_probability, clean) if validate else -1
+    position = backend.kernels.first_failing(is_probability)(clean.reshape(-1)) if validate else -1
     if position >= 0:
         place = place_of(position, p.shape)
         found = f"{float(clean[place]):.8g}" + (f" at {place}" if place else "")

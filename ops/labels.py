@@ -37,11 +37,10 @@ def check_labels(
 
     It is named as it was `given`.
     """
-    search = backend.kernels.first_failing
     if ignored is None:
-        row = search(is_class, labels, classes)
+        row = backend.kernels.first_failing(is_class)(labels, classes)
     else:
-        row = search(is_class_or_ignored, labels, classes, ignored)
+        row = backend.kernels.first_failing(is_class_or_ignored)(labels, classes, ignored)
     if row >= 0:
         found = backend.xp.asarray(given).reshape(-1)[row]
         remedy = "; the losses leave out such rows with ignore_index=-100" if found == -100 else ""

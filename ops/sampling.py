@@ -107,7 +107,7 @@ def sample_categorical(
     if draws:
         matrix = contiguous(backend, logits, dtype).reshape(rows, classes)
         backend.kernels.sample_categorical_forward(matrix, temperature, key, drawn)
-        bad = backend.kernels.first_failing(is_class, drawn, classes) if validate else -1
+        bad = backend.kernels.first_failing(is_class)(drawn, classes) if validate else -1
         if bad >= 0:
             place = place_of(bad % rows, kept)
             raise ValueError(

@@ -434,7 +434,14 @@ def test_wrong_use_ends_with_2_and_one_line(tmp_path):
 def test_ctrl_c_leaves_a_checkpoint_from_which_the_run_ends_as_if_never_interrupted(tmp_path):
     settings = ("--dataset", "digits", "--epochs", "400", "--hidden", "32", "--batch-size", "32", "--quiet")
     command = [sys.executable, "-m", "softgrad.cli", "train", *settings, "--run-dir", "cut"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # ignored in a shell's background
+    )
     deadline = time.monotonic() + 120
     while not (tmp_path / "cut" / "metrics.jsonl").exists():  # training is under way
         assert process.poll() is None, process.stderr.read()

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from inspect import signature
 
 from softgrad.kernels.cpu.launch import serial
 from softgrad.kernels.cpu.memory import lanes_of, load_until, zeros
-from softgrad.kernels.formulas.jit import named
+from softgrad.kernels.formulas.conditions import OF_INTEGERS
+from softgrad.kernels.formulas.jit import jitable, named
 from softgrad.kernels.formulas.primitives import const
 from softgrad.kernels.simd.vector import count_true
 
 
 @cache
-def _search(holds: Callable[..., object], kind: str) -> Callable[..., int]:
-    in_vectors = kind == "f"
+def first_failing(holds: Callable[..., object]) -> Callable[..., int]:
+    in_vectors = holds not in OF_INTEGERS
 
-    def first(x, numbers):
+    @jitable
+    def first(x, *numbers):
         start = 0
         if in_vectors and x.size > 0:
             lanes, fill = lanes_of(x), const(zeros(x), x[0])
@@ -27,8 +30,6 @@ def _search(holds: Callable[..., object], kind: str) -> Callable[..., int]:
                 return i
         return -1
 
-    return serial(named(first))
-
-
-def first_failing(holds, x, *numbers):
-    return _search(holds, x.dtype.kind)(x if x.ndim == 1 else x.reshape(-1), numbers)
+    # Numba takes 0.1 us longer to call a function of any number of arguments.
+    of_so_many = (lambda x: first(x), lambda x, a: first(x, a), lambda x, a, b: first(x, a, b))
+    return serial(named(of_so_many[len(signature(holds).parameters) - 1]))

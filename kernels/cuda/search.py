@@ -17,11 +17,11 @@ MOST_BLOCKS = 1024
 
 
 @cache
-def _search(holds: Callable[..., object]) -> Kernel:
-    """The kernel of the first position that each block finds; the size if it finds none."""
+def first_failing(holds: Callable[..., object]) -> Callable[..., int]:
     team_max = team_of(THREADS, int64).max
 
-    def kernel(x, numbers, size, firsts):
+    def block_first(x, numbers, size, firsts):
+        """The first position that each block finds; the size if it finds none."""
         first = size
         for i in range(thread_of_grid(), size, cuda.gridDim.x * cuda.blockDim.x):
             if first == size and not holds(x[i], *numbers):
@@ -30,14 +30,15 @@ def _search(holds: Callable[..., object]) -> Kernel:
         if cuda.threadIdx.x == 0:
             firsts[cuda.blockIdx.x] = first
 
-    return Kernel(kernel)
+    kernel = Kernel(block_first)
 
+    def first(x, *numbers):
+        if x.size == 0:
+            return -1
+        blocks = min(blocks_for(x.size, THREADS), MOST_BLOCKS)
+        firsts = empty((blocks,), np.int64)
+        kernel.launch(blocks, THREADS, x, tuple(map(x.dtype.type, numbers)), np.int64(x.size), firsts)
+        found = int(firsts.get().min())
+        return -1 if found == x.size else found
 
-def first_failing(holds, x, *numbers):
-    if x.size == 0:
-        return -1
-    blocks = min(blocks_for(x.size, THREADS), MOST_BLOCKS)
-    firsts = empty((blocks,), np.int64)
-    _search(holds).launch(blocks, THREADS, x, tuple(map(x.dtype.type, numbers)), np.int64(x.size), firsts)
-    first = int(firsts.get().min())
-    return -1 if first == x.size else first
+    return first

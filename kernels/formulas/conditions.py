@@ -30,7 +30,7 @@ def is_weight(x):
     return (x >= const(x, 0.0)) & (x < const(x, math.inf))
 
 
-# ---- of integers
+# ---- of integers, one at a time
 
 
 @jitable
@@ -41,3 +41,6 @@ def is_class(label, classes):
 @jitable
 def is_class_or_ignored(label, classes, ignored):
     return 0 <= label < classes or label == ignored
+
+
+OF_INTEGERS = (is_class, is_class_or_ignored)

@@ -137,7 +137,7 @@ def launch_everything(dtype: np.dtype) -> None:
             cuda.elementwise_loss_forward(loss)(array, x, values, losses)
             cuda.elementwise_loss_with_grad(loss)(array, x, values, 0.5, losses, array)
     for condition in (PROBABILITIES, SIGNS, WEIGHTS):
-        cuda.first_failing(condition.holds, x)
+        cuda.first_failing(condition.holds)(x)
     of_rows, index = Stand((64,), dtype), Stand((64,), np.int64)
     for width in WIDTHS:
         y = Stand((64, width), dtype)
@@ -169,9 +169,9 @@ def launch_everything(dtype: np.dtype) -> None:
     cuda.logsumexp(cube, sums_of_cube)
     for array in (x, odd):
         cuda.self_information_forward(array, 1.0, 0.0, array)
-    cuda.first_failing(is_between, x, 0.0, 1.0)
-    cuda.first_failing(is_class, index, 10)
-    cuda.first_failing(is_class_or_ignored, index, 10, -100)
+    cuda.first_failing(is_between)(x, 0.0, 1.0)
+    cuda.first_failing(is_class)(index, 10)
+    cuda.first_failing(is_class_or_ignored)(index, 10, -100)
     for rule in UPDATE_RULES.values():
         for array in (x, odd):
             cuda.update(rule)(array, array, [array] * len(rule.states), (0.5,) * len(rule.numbers))
