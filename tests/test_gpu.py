@@ -69,24 +69,38 @@ def test_rows_of_every_width(classes: int, dtype: type) -> None:
     assert_ulp(get(gradient), expected.astype(np.float64), 4, floor=np.finfo(dtype).eps)
 
 
-@pytest.mark.parametrize("classes", [5, 40, 600])
+# A thread, a warp, a block and several blocks a row; in the simulator the last but one is several blocks' already.
+KINDS_OF_ROWS = [5, 40, 600] + ([] if config.ENABLE_CUDASIM else [20_000])
+
+
+@pytest.mark.parametrize("classes", KINDS_OF_ROWS)
 @pytest.mark.parametrize("value", [-np.inf, np.inf, np.nan])
 def test_a_special_logit_anywhere_in_a_row_is_as_on_the_cpu(classes: int, value: float) -> None:
-    x = logits(3, classes)
-    x[1, classes // 2] = x[2, 0] = x[2, -1] = value
-    for name in ("softmax", "log_softmax", "logsumexp"):
+    x, labels = logits(2, classes), np.array([0, 1])
+    x[0, classes // 2] = x[1, 0] = x[1, -1] = value
+
+    def check(name: str, *arrays: np.ndarray, **options: float | str) -> None:
         op = getattr(ops, name)
-        np.testing.assert_allclose(GPU.get(op(GPU.put(x))), op(x), rtol=1e-6, atol=1e-6)
+        expected, found = op(*arrays, **options), op(*map(GPU.put, arrays), **options)
+        for one, other in zip(*((r if isinstance(r, tuple) else (r,)) for r in (expected, found)), strict=True):
+            np.testing.assert_allclose(GPU.get(other), one, rtol=1e-6, atol=1e-6)
+
+    for name in ("softmax", "log_softmax"):
+        check(name, x)
+        check(name, x, temperature=0.5)
+    check("logsumexp", x)
+    check("softmax_cross_entropy_with_grad", x, labels, reduction="none")
+    check("softmax_cross_entropy_with_grad", x, labels, reduction="none", label_smoothing=0.1)
 
 
-@pytest.mark.parametrize("classes", [5, 40, 600])
+@pytest.mark.parametrize("classes", KINDS_OF_ROWS)
 def test_a_row_of_minus_infinity(classes: int) -> None:
     x = np.full((2, classes), -np.inf, np.float32)
     assert np.isnan(GPU.get(ops.softmax(GPU.put(x)))).all()
     np.testing.assert_array_equal(GPU.get(ops.logsumexp(GPU.put(x))), [-np.inf, -np.inf])
 
 
-@pytest.mark.parametrize("classes", [600, 40])
+@pytest.mark.parametrize("classes", KINDS_OF_ROWS)
 def test_parts_of_a_row_that_are_all_masked_add_nothing(classes: int) -> None:
     x = np.full((1, classes), -np.inf, np.float32)
     x[0, -3:] = [1.0, 2.0, 1.0]

@@ -218,7 +218,7 @@ class Trainer:
         self.optimizer.step(self._learning_rate(step), step)
 
         # On a GPU these are arrays there, and no step waits for another.
-        progress.loss_sum = progress.loss_sum + loss * np.float64(len(chosen))
+        progress.loss_sum = progress.loss_sum + loss.astype(np.float64) * len(chosen)
         progress.correct = progress.correct + correct
         progress.batch += 1
         progress.seconds += time.perf_counter() - started

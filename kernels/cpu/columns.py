@@ -26,7 +26,7 @@ from softgrad.kernels.cpu.threads import thread_count
 from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
 from softgrad.kernels.formulas.softmax import Normalised, infinite_shift, log_sum
-from softgrad.kernels.formulas.sums import SETTLED_EVERY, larger, settled, two_sum
+from softgrad.kernels.formulas.sums import SETTLED_EVERY, larger, settled, together, two_sum
 from softgrad.kernels.simd.vector import LANES
 
 # Bytes of a row in a strip, at most. Narrower strips are slower, even where only they would fit the second-level cache:
@@ -143,7 +143,7 @@ def _column_sum_of(term):
                 store(total, i, s)
                 store(carry, i, c)
         for i in range(0, columns, lanes):
-            store(total, i, load(total, i) + load(carry, i))
+            store(total, i, together(load(total, i), load(carry, i)))
 
     return jitable(column_sum)
 

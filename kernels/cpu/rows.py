@@ -20,7 +20,7 @@ from softgrad.kernels.cpu.memory import (
 )
 from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
-from softgrad.kernels.formulas.sums import SETTLED_EVERY, larger, settled, two_sum
+from softgrad.kernels.formulas.sums import SETTLED_EVERY, larger, settled, together, two_sum
 from softgrad.kernels.simd.vector import count_true
 
 # Vectors that are added plainly before their sum joins the compensated one: at most 2 ULP are lost in a block.
@@ -109,7 +109,6 @@ def row_sum_of(term):
             for i in range(block, min(block + SETTLED_EVERY * lanes, end), lanes):
                 total, carry = two_sum(total, carry, term(load_until(a, i, end, zero), load_until(b, i, end, zero)))
             total, carry = settled(total, carry)
-        total, carry = horizontal_combine(add_in_parts, total, carry)
-        return total + carry
+        return together(*horizontal_combine(add_in_parts, total, carry))
 
     return jitable(row_sum)

@@ -18,7 +18,7 @@ from softgrad.kernels.cuda.memory import thread_of_grid
 from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
 from softgrad.kernels.formulas.softmax import Normalised, infinite_shift, log_sum
-from softgrad.kernels.formulas.sums import larger, settled, two_sum
+from softgrad.kernels.formulas.sums import larger, settled, together, two_sum
 
 # So many neighbours of float32 fill a sector of 32 bytes, the least that the GPU's memory gives. With fewer the better
 # part of what is read for one column is of rows that others read again.
@@ -84,9 +84,10 @@ def normalised_backward(row: Normalised) -> Kernel:
             for j in range(classes):
                 i = first + j * inner
                 total, carry = settled(*two_sum(total, carry, term(grad[i], y[i])))
+            term_sum = together(total, carry)
             for j in range(classes):
                 i = first + j * inner
-                out[i] = gradient(grad[i], y[i], total + carry, temperature)
+                out[i] = gradient(grad[i], y[i], term_sum, temperature)
 
     return Kernel(kernel)
 

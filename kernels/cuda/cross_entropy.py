@@ -254,7 +254,6 @@ def _whole_kernel(asked: Asked) -> Kernel:
             ignored_label, kept, _, z_loss, _ = numbers
             first = row * parts
             largest, rest = merged(largests, rests, first, parts, kept)
-            rest = rest + (largest - largest)  # NaN if the largest is infinite
             zero = const(kept, 0.0)
             total, carry, terms, terms_carry = zero, zero, zero, zero
             for p in range(parts):

@@ -309,10 +309,11 @@ def _team_kernel(plan: Plan, work: Work) -> Callable[..., None]:
                 read(y, first, classes, thread, others, const(number, filling))
             label, label_logit = int64(-1), const(number, math.nan)
             if labelled and 0 <= labels[row] < classes:
-                # Before anything is written, which may be the same memory: the work waits for the whole team.
                 label, label_logit = labels[row], x[first + labels[row]]
             found = body(values, others, thread, label, label_logit, number)
             if writes:
+                if labelled:
+                    cuda.syncwarp()  # the label's logit, which all lanes read, may lie where one of them writes
                 write(values, out, first, classes, thread)
             if returns and thread == 0:
                 results[row] = found

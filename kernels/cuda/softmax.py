@@ -23,6 +23,7 @@ from softgrad.kernels.cuda.wide import (
 from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import exp_nonpositive
 from softgrad.kernels.formulas.softmax import Normalised, infinite_shift, log_sum, plain_shift, shifted_logit
+from softgrad.kernels.formulas.sums import together
 
 Formula = Callable[..., Any]
 
@@ -44,8 +45,9 @@ def _gradient_of(plan: Plan, row: Normalised) -> Formula:
     gradient_one, items = row.gradient, plan.items
 
     def gradient(values, others, total, carry, temperature):
+        term_sum = together(total, carry)
         for k in range(items):
-            values[k] = gradient_one(values[k], others[k], total + carry, temperature)
+            values[k] = gradient_one(values[k], others[k], term_sum, temperature)
 
     return jitable(gradient)
 

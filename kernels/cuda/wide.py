@@ -71,7 +71,8 @@ def merged_of(shift: Formula) -> Formula:
             if p != best:
                 e = exp_nonpositive(below(largests[first + p], largest, temperature))
                 total, carry = settled(*two_sum(total, carry, (const(largest, 1.0) + rests[first + p]) * e))
-        return largest, total + carry
+        # The shift of the largest is 0, or NaN where a row of infinities has no result.
+        return largest, total + carry + shift(largest, largest, temperature)
 
     return jitable(merged)
 

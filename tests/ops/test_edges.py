@@ -125,6 +125,23 @@ def test_gradient_through_minus_infinity_is_zero_there(backend: Arrays, name: st
                                   else [[-0.5, 0, 0.5]])  # fmt: skip
 
 
+# ---- +inf in the gradient: -inf for the rest of its row, and NaN, inf - inf, at its place
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("classes", [2, 16, 17, 100, 600])  # each way to add up a row, on either backend
+@pytest.mark.parametrize("name", NORMALISED)
+def test_an_infinite_gradient_is_of_its_row(backend: Arrays, name: str, classes: int, axis: int) -> None:
+    y = np.full((2, classes), 1 / classes if name == "softmax" else -math.log(classes))
+    grad = np.zeros((2, classes))
+    grad[1, classes // 2] = INF
+    expected = np.where(np.isinf(grad), NAN, -INF)
+    expected[0] = 0
+    arrays = (backend.put(array if axis == 1 else array.T.copy()) for array in (grad, y))
+    result = backend.get(op(f"{name}_backward")(*arrays, axis=axis))
+    np.testing.assert_array_equal(result if axis == 1 else result.T, expected)
+
+
 # ---- `where` hides a whole row: zeros (softmax), -inf (log_softmax, logsumexp)
 
 

@@ -149,7 +149,7 @@ class LinearModel:
             ops.sgd_update(w, w_grad, lr=self.lr)
             if self.fit_intercept:
                 ops.sgd_update(b, b_grad, lr=self.lr)
-            loss_sum = loss_sum + loss * np.float64(len(batch))
+            loss_sum = loss_sum + loss.astype(np.float64) * len(batch)
         return float(loss_sum) / rows, bool(corrected)
 
     def _keep(self, w: Any, b: Any, losses: list[float]) -> Self:

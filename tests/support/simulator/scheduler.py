@@ -42,6 +42,9 @@ class _Thread:
     def syncthreads(self) -> None:
         self._wait("block")
 
+    def syncwarp(self) -> None:
+        self._wait("warp")
+
     def exchange(self, value: Any) -> list[Any]:
         """Give a value and get those of the whole warp."""
         self.offered = value
@@ -139,8 +142,13 @@ def _shfl_xor_sync(_: Any, mask: int, value: Any, distance: int) -> Any:
     return thread.exchange(value)[(thread.thread_id % WARP) ^ distance]
 
 
+def _syncwarp(_: Any) -> None:
+    _current().syncwarp()
+
+
 def install() -> None:
     """Have Numba's simulator run kernels by this scheduler."""
     simulator.BlockManager = BlockManager
     kernelapi.threading = _Threading
     kernelapi.FakeCUDAModule.shfl_xor_sync = _shfl_xor_sync
+    kernelapi.FakeCUDAModule.syncwarp = _syncwarp
