@@ -138,7 +138,7 @@ def _identity(function: Callable[..., Any]) -> str | None:
         value = cell.cell_contents
         if isinstance(value, FunctionType):
             part = _identity(value)
-        elif isinstance(value, bool | int | float | str | types.Type):
+        elif isinstance(value, bool | int | float | str | types.Type) or _is_plain_tuple(value):
             part = repr(value)
         else:
             part = None
@@ -146,6 +146,10 @@ def _identity(function: Callable[..., Any]) -> str | None:
             return None
         parts.append(part)
     return f"({' '.join(parts)})"
+
+
+def _is_plain_tuple(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(item, int | float | str) for item in value)
 
 
 class KernelCache(_Cache):

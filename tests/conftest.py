@@ -24,7 +24,7 @@ from softgrad.ops.gpu import BackendUnavailableError
 
 collect_ignore = ["support"]
 if find_spec("numba_cuda") is None:  # there is none for macOS
-    collect_ignore += ["kernels/test_cuda_compile.py", "kernels/test_cuda_launch.py"]
+    collect_ignore += [f"kernels/test_cuda_{name}.py" for name in ("compile", "launch", "plans")]
 
 # What pytest-xdist tells its workers of the terminal is not so of the pipe that they write to.
 for size in ("COLUMNS", "LINES"):
@@ -59,7 +59,7 @@ def small_blocks() -> Iterator[None]:
         gather,
         information,
         linear,
-        rows,
+        plans,
         sampling,
         search,
         sums,
@@ -69,9 +69,12 @@ def small_blocks() -> Iterator[None]:
     scheduler.order = os.environ.get("SOFTGRAD_SIMULATED_ORDER", "forward")
     scheduler.install()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rows, "NARROW_THREADS", 8)
-        patch.setattr(rows, "MOST_THREADS", 64)
-        patch.setattr(rows, "MOST_ITEMS", {"f": 8, "d": 4})
+        patch.setattr(plans, "STAGED_ITEMS", 4)
+        patch.setattr(plans, "STAGED_TEAM", 4)
+        patch.setattr(plans, "STAGED_THREADS", 32)
+        patch.setattr(plans, "WARPS_THREADS", 32)
+        patch.setattr(plans, "MOST_THREADS", {"f": 64, "d": 64})
+        patch.setattr(plans, "MOST_ITEMS", {"f": 8, "d": 4})
         patch.setattr(sums, "THREADS", 64)
         patch.setattr(search, "MOST_BLOCKS", 2)
         for module in (information, sampling):

@@ -36,7 +36,7 @@ def logits(rows: int, classes: int, dtype: type = np.float32) -> np.ndarray:
 
 # A thread a row; a warp, a block and several blocks a row, in packs of sixteen bytes and not. In the simulator, where
 # blocks are small (conftest.py), the last widths take several, too.
-WIDTHS = [1, 3, 16, 17, 40, 100, 257, 512, 600] + ([] if config.ENABLE_CUDASIM else [4096, 32_001, 131_072, 262_144])
+WIDTHS = [1, 3, 7, 16, 17, 40, 100, 257, 512, 600] + ([] if config.ENABLE_CUDASIM else [4096, 32_001, 131_072, 262_144])
 
 
 @pytest.mark.parametrize("classes", WIDTHS)

@@ -28,7 +28,8 @@ WARP_CLASSES = 1024
 def _row_kernel(measure: Measure, threads: int, number: str) -> Kernel:
     """The kernel with so many threads a row."""
     term, finish, two = measure.term, measure.finish, measure.distributions == 2
-    team_max, team_sum, _ = team_of(threads, NUMBER[number])
+    team = team_of(threads, NUMBER[number])
+    team_max, team_sum = team.max, team.sum
 
     def kernel(p, q, out, checks, rows, classes, factor, factor_lost):
         row = int64(cuda.blockIdx.x) * cuda.blockDim.y + cuda.threadIdx.y

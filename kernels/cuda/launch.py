@@ -51,11 +51,12 @@ def device(function: Function) -> Function:
 class Kernel:
     """A function over pointers and numbers, compiled for a GPU when it is first launched there.
 
-    A block has at most `threads`, which decides how many registers each of them may have.
+    A block has at most `threads`, and a processor of the GPU room for so many `blocks`: that decides how many registers
+    a thread may have.
     """
 
-    def __init__(self, function: Function, *, threads: int = THREADS) -> None:
-        self.function, self.threads = named(function), threads
+    def __init__(self, function: Function, *, threads: int = THREADS, blocks: int = 1) -> None:
+        self.function, self.bounds = named(function), (threads, blocks)
         self._loaded: dict[Any, Any] = {}
         self._simulated: Any = cuda.jit(function) if SIMULATED else None
 
@@ -91,7 +92,7 @@ class Kernel:
         """The kernel for the current GPU, from the disk if it is there."""
         capability = _cupy().cuda.Device().compute_capability
         architecture = int(capability[:-1]), int(capability[-1])
-        path = entry_path(self.function, signature, self.threads, architecture, _versions())
+        path = entry_path(self.function, signature, *self.bounds, architecture, _versions())
         kept = None if path is None else load_entry(path, _function_of)
         if kept is not None:
             return kept
@@ -109,7 +110,7 @@ class Kernel:
 
         with _device_of(capability):
             library, _ = _compile_pyfunc_with_fixup(
-                self.function, signature, launch_bounds=self.threads, cc=capability, device=False, abi="numba",
+                self.function, signature, launch_bounds=self.bounds, cc=capability, device=False, abi="numba",
                 debug=None, lineinfo=False, fastmath=False, opt=None, abi_info=None, forceinline=False, lto=False,
             )  # fmt: skip
         library._nvvm_options["fma"] = False

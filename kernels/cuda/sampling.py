@@ -11,6 +11,7 @@ from functools import cache
 import numpy as np
 from numba import cuda, int32, int64
 
+from softgrad.kernels.cuda.instructions import larger
 from softgrad.kernels.cuda.launch import Kernel, blocks_for
 from softgrad.kernels.cuda.memory import NUMBER
 from softgrad.kernels.cuda.teams import WARP, team_of
@@ -18,7 +19,6 @@ from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const
 from softgrad.kernels.formulas.random import BLOCK, CHUNK, WORDS, gumbel, uniform, words_of
 from softgrad.kernels.formulas.softmax import shifted_logit
-from softgrad.kernels.formulas.sums import larger
 
 # The threads of a block, and up to how many classes a row is one warp's.
 THREADS = 256
@@ -40,7 +40,8 @@ def _contend(best, at, logits, first, j, classes, word, largest, temperature):
 
 @cache
 def _kernel(threads: int, number: str) -> Kernel:
-    team_max, _, team_count = team_of(threads, NUMBER[number])
+    team = team_of(threads, NUMBER[number])
+    team_max, team_count = team.max, team.count
     team_last = team_of(threads, int32).max
 
     def kernel(logits, out, draws, rows, classes, key, temperature):

@@ -11,7 +11,9 @@ from functools import cache
 from typing import Any
 
 from softgrad.kernels.cuda import columns
-from softgrad.kernels.cuda.rows import Plan, Work, exponentials_of, launch_rows, plan_for, row_sum_of
+from softgrad.kernels.cuda.plans import Plan, plan_for
+from softgrad.kernels.cuda.registers import exponentials_of, row_sum_of
+from softgrad.kernels.cuda.rows import Work, launch_rows
 from softgrad.kernels.cuda.wide import (
     WideWork,
     exponentials_left,
@@ -63,7 +65,7 @@ def _log_sum_exp(largest, rest):
 def _normalised_row(plan: Plan, row: Normalised, shift: Formula) -> Work:
     exponentials, normalise = exponentials_of(plan, shift, row.keeps), _normalise_of(plan, row)
 
-    def body(values, others, thread, label, label_logit, temperature):
+    def body(values, others, place, target, weight, temperature):
         _, rest = exponentials(values, temperature)
         normalise(values, rest)
         return rest
@@ -74,7 +76,7 @@ def _normalised_row(plan: Plan, row: Normalised, shift: Formula) -> Work:
 def _gradient_row(plan: Plan, row: Normalised) -> Work:
     row_sum, gradient = row_sum_of(plan, row.term), _gradient_of(plan, row)
 
-    def body(values, others, thread, label, label_logit, temperature):
+    def body(values, others, place, target, weight, temperature):
         total, carry = row_sum(values, others)
         gradient(values, others, total, carry, temperature)
         return total
@@ -85,7 +87,7 @@ def _gradient_row(plan: Plan, row: Normalised) -> Work:
 def _logsumexp_row(plan: Plan) -> Work:
     exponentials = exponentials_of(plan, infinite_shift, "x")
 
-    def body(values, others, thread, label, label_logit, temperature):
+    def body(values, others, place, target, weight, temperature):
         largest, rest = exponentials(values, temperature)
         return _log_sum_exp(largest, rest)
 
@@ -129,7 +131,7 @@ def normalised(row: Normalised) -> Callable[..., None]:
             return
         plan = plan_for(x.shape[1], x, out)
         if x.shape[1] <= plan.width:
-            launch_rows(plan, _normalised_row, (row, shift), x, temperature, out=out)
+            launch_rows(plan, _normalised_row, (row, shift), x, x.dtype.type(temperature), out=out)
         else:
             launch_wide(plan, _normalised_parts, (row, shift), x, temperature, out=out)
 
@@ -146,7 +148,7 @@ def normalised_backward(row: Normalised) -> Callable[..., None]:
             return
         plan = plan_for(grad.shape[1], grad, y, out)
         if grad.shape[1] <= plan.width:
-            launch_rows(plan, _gradient_row, (row,), grad, temperature, y=y, out=out)
+            launch_rows(plan, _gradient_row, (row,), grad, grad.dtype.type(temperature), y=y, out=out)
         else:
             launch_wide(plan, _gradient_parts, (row,), grad, temperature, y=y, out=out)
 
@@ -159,6 +161,6 @@ def logsumexp(x, out):
         return
     plan = plan_for(x.shape[1], x)
     if x.shape[1] <= plan.width:
-        launch_rows(plan, _logsumexp_row, (), x, 1.0, results=out)
+        launch_rows(plan, _logsumexp_row, (), x, x.dtype.type(1), results=out)
     else:
         launch_wide(plan, _logsumexp_parts, (), x, 1.0, results=out)

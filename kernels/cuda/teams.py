@@ -1,7 +1,8 @@
-"""Reductions over the threads that share a row: a warp by shuffles, a block by shared memory, always in one order.
+"""Reductions over the threads that share a row, always in one order, so that the bits are always the same.
 
-Every thread of the team receives the result. The threads of a warp exchange in pairs, and each operation gives the same
-bits whichever of two comes first, so all of them agree.
+The lanes of a warp, or of a part of one, exchange in pairs by shuffles. The warps of a block leave their results in
+shared memory, from where the lanes of every warp take them and exchange them in their turn. Each operation gives the
+same bits whichever of two comes first, so all threads of a team receive the same result.
 """
 
 from __future__ import annotations
@@ -11,58 +12,45 @@ from typing import Any, NamedTuple
 
 from numba import cuda, int32
 
+from softgrad.kernels.cuda.instructions import exchanged, larger
 from softgrad.kernels.cuda.launch import device
 from softgrad.kernels.formulas.jit import jitable
-from softgrad.kernels.formulas.sums import larger, two_sum
+from softgrad.kernels.formulas.sums import two_sum
 
 WARP = 32
-ALL_LANES = 0xFFFFFFFF
 
 
 class Team(NamedTuple):
-    """How the threads that share a row reduce what each of them has."""
+    """How the threads that share a row reduce what each of them has.
+
+    Attributes
+    ----------
+    max
+        ``max(x)``, the largest.
+    sum
+        ``sum(total, carry)``, the sum of sums in two parts, in two parts.
+    count
+        ``count(n)``, the sum of int32.
+    sum_and_count
+        ``sum_and_count(total, carry, n)``, both at once.
+    """
 
     max: Callable[..., Any]
     sum: Callable[..., Any]
     count: Callable[..., Any]
-
-
-@device
-def _warp_sum(total, carry):
-    """The sum of the lanes' sums in two parts, in two parts."""
-    for distance in (16, 8, 4, 2, 1):
-        other_total = cuda.shfl_xor_sync(ALL_LANES, total, distance)
-        other_carry = cuda.shfl_xor_sync(ALL_LANES, carry, distance)
-        total, carry = two_sum(total, carry + other_carry, other_total)
-    return total, carry
-
-
-def _over_warp(combine: Callable[..., Any]) -> Callable[..., Any]:
-    """Build the reduction of one value a lane by ``combine(a, b)``."""
-
-    def over_warp(x):
-        for distance in (16, 8, 4, 2, 1):
-            x = combine(x, cuda.shfl_xor_sync(ALL_LANES, x, distance))
-        return x
-
-    return device(over_warp)
-
-
-@jitable
-def _added(a, b):
-    return a + b
-
-
-_warp_max, _warp_count = _over_warp(larger), _over_warp(_added)
+    sum_and_count: Callable[..., Any]
 
 
 def team_of(threads: int, number: Any) -> Team:
-    """The team of one thread, of a warp, or of a block of so many threads, for numbers of that Numba type."""
+    """The team of so many threads, a power of two, for numbers of that Numba type.
+
+    It is one thread, neighbours in a warp, or the whole of a block.
+    """
     if threads == 1:
-        return Team(_same, _same_sum, _same)
-    if threads == WARP:
-        return Team(_warp_max, _warp_sum, _warp_count)
-    return _block(threads // WARP, number)
+        return Team(_same, _same_sum, _same, _same_sum_and_count)
+    if threads <= WARP:
+        return _of_lanes(threads)
+    return _of_warps(threads // WARP, number)
 
 
 @jitable
@@ -75,48 +63,110 @@ def _same_sum(total, carry):
     return total, carry
 
 
-def _over_block(
-    over_warp: Callable[..., Any], combine: Callable[..., Any], warps: int, number: Any
-) -> Callable[..., Any]:
-    """Build the same over the warps of a block: each leaves its result in shared memory, and all are read in order.
+@jitable
+def _same_sum_and_count(total, carry, n):
+    return total, carry, n
 
-    The barrier after the reading lets the memory be used again.
-    """
 
-    def over_block(x):
-        of_warps = cuda.shared.array(warps, number)
-        x = over_warp(x)
-        if cuda.threadIdx.x % WARP == 0:
-            of_warps[cuda.threadIdx.x // WARP] = x
-        cuda.syncthreads()
-        x = of_warps[0]
-        for w in range(1, warps):
-            x = combine(x, of_warps[w])
-        cuda.syncthreads()
+def _of_lanes(lanes: int) -> Team:
+    """The team of so many neighbours in a warp, all of whose lanes must call it."""
+    distances = tuple(lanes >> k for k in range(1, lanes.bit_length()))
+
+    def lanes_max(x):
+        for distance in distances:
+            x = larger(x, exchanged(x, distance))
         return x
 
-    return device(over_block)
-
-
-def _block(warps: int, number: Any) -> Team:
-    """A team of several warps."""
-
-    def block_sum(total, carry):
-        totals = cuda.shared.array(warps, number)
-        carries = cuda.shared.array(warps, number)
-        total, carry = _warp_sum(total, carry)
-        if cuda.threadIdx.x % WARP == 0:
-            totals[cuda.threadIdx.x // WARP] = total
-            carries[cuda.threadIdx.x // WARP] = carry
-        cuda.syncthreads()
-        total, carry = totals[0], carries[0]
-        for w in range(1, warps):
-            total, carry = two_sum(total, carry + carries[w], totals[w])
-        cuda.syncthreads()
+    def lanes_sum(total, carry):
+        for distance in distances:
+            other_total = exchanged(total, distance)
+            other_carry = exchanged(carry, distance)
+            total, carry = two_sum(total, carry + other_carry, other_total)
         return total, carry
 
-    return Team(
-        _over_block(_warp_max, larger, warps, number),
-        device(block_sum),
-        _over_block(_warp_count, _added, warps, int32),
-    )
+    def lanes_count(n):
+        n = int32(n)
+        for distance in distances:
+            n = int32(n + exchanged(n, distance))
+        return n
+
+    over_lanes, count = device(lanes_sum), device(lanes_count)
+
+    def lanes_sum_and_count(total, carry, n):
+        total, carry = over_lanes(total, carry)
+        return total, carry, count(n)
+
+    return Team(device(lanes_max), over_lanes, count, device(lanes_sum_and_count))
+
+
+def _of_warps(warps: int, number: Any) -> Team:
+    """The team of a block of so many warps.
+
+    The first warp alone reduces what the warps leave: all of them would need as many instructions again, each. Its
+    result has a place of its own, so that no warp that goes on writes over what another has still to read.
+    """
+    lane_max, lane_sum, lane_count, lane_sum_and_count = _of_lanes(WARP)
+    warp_max, warp_sum, warp_count, warp_sum_and_count = _of_lanes(warps)
+    places = warps + 1
+
+    def block_max(x):
+        largest = cuda.shared.array(places, number)
+        warp, lane = cuda.threadIdx.x >> 5, cuda.threadIdx.x & 31
+        x = lane_max(x)
+        if lane == 0:
+            largest[warp] = x
+        cuda.syncthreads()
+        if warp == 0:
+            x = warp_max(largest[lane & (warps - 1)])
+            if lane == 0:
+                largest[warps] = x
+        cuda.syncthreads()
+        return largest[warps]
+
+    def block_sum(total, carry):
+        totals = cuda.shared.array(places, number)
+        carries = cuda.shared.array(places, number)
+        warp, lane = cuda.threadIdx.x >> 5, cuda.threadIdx.x & 31
+        total, carry = lane_sum(total, carry)
+        if lane == 0:
+            totals[warp], carries[warp] = total, carry
+        cuda.syncthreads()
+        if warp == 0:
+            total, carry = warp_sum(totals[lane & (warps - 1)], carries[lane & (warps - 1)])
+            if lane == 0:
+                totals[warps], carries[warps] = total, carry
+        cuda.syncthreads()
+        return totals[warps], carries[warps]
+
+    def block_count(n):
+        counts = cuda.shared.array(places, int32)
+        warp, lane = cuda.threadIdx.x >> 5, cuda.threadIdx.x & 31
+        n = lane_count(n)
+        if lane == 0:
+            counts[warp] = n
+        cuda.syncthreads()
+        if warp == 0:
+            n = warp_count(counts[lane & (warps - 1)])
+            if lane == 0:
+                counts[warps] = n
+        cuda.syncthreads()
+        return counts[warps]
+
+    def block_sum_and_count(total, carry, n):
+        totals = cuda.shared.array(places, number)
+        carries = cuda.shared.array(places, number)
+        counts = cuda.shared.array(places, int32)
+        warp, lane = cuda.threadIdx.x >> 5, cuda.threadIdx.x & 31
+        total, carry, n = lane_sum_and_count(total, carry, n)
+        if lane == 0:
+            totals[warp], carries[warp], counts[warp] = total, carry, n
+        cuda.syncthreads()
+        if warp == 0:
+            place = lane & (warps - 1)
+            total, carry, n = warp_sum_and_count(totals[place], carries[place], counts[place])
+            if lane == 0:
+                totals[warps], carries[warps], counts[warps] = total, carry, n
+        cuda.syncthreads()
+        return totals[warps], carries[warps], counts[warps]
+
+    return Team(device(block_max), device(block_sum), device(block_count), device(block_sum_and_count))

@@ -1,8 +1,7 @@
 """Rows that are wider than a block holds: their parts first leave what a sum needs, then all of them are written.
 
 A part's exponentials are taken below its own largest logit; the parts of a row are brought below the row's by one
-more exponential each. The blocks of a row run in any order, so every block of the second kernel adds up all parts
-itself, in order.
+more exponential each, by a kernel with a thread a row, which adds them in order.
 """
 
 from __future__ import annotations
@@ -18,7 +17,8 @@ from numba import cuda, int64
 
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for, device, empty
 from softgrad.kernels.cuda.memory import NUMBER, thread_of_grid
-from softgrad.kernels.cuda.rows import Plan, exponentials_of, reader_of, row_sum_of, writer_of
+from softgrad.kernels.cuda.plans import Plan
+from softgrad.kernels.cuda.registers import exponentials_of, reader_of, row_sum_of, writer_of
 from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
 from softgrad.kernels.formulas.sums import larger, settled, two_sum
@@ -139,37 +139,39 @@ def _leaving_kernel(plan: Plan, leave: Formula, two: bool, fill: float) -> Kerne
 
 
 @cache
-def _rewriting_kernel(plan: Plan, merged: Formula, rewrite: Formula, two: bool, fill: float) -> Kernel:
+def _merging_kernel(merged: Formula, result: Formula | None) -> Kernel:
+    """The kernel of what the rows have, in two numbers each, or of their results; a thread a row."""
+    with_result, result = result is not None, result or merged
+
+    def kernel(a, b, of_rows, of_rows_too, rows, parts, number):
+        row = thread_of_grid()
+        if row < rows:
+            of_row, of_row_too = merged(a, b, row * parts, parts, number)
+            if with_result:
+                of_rows[row] = result(of_row, of_row_too)
+            else:
+                of_rows[row], of_rows_too[row] = of_row, of_row_too
+
+    return Kernel(kernel)
+
+
+@cache
+def _rewriting_kernel(plan: Plan, rewrite: Formula, two: bool, fill: float) -> Kernel:
     read, write = reader_of(plan), writer_of(plan)
     number_type, items, width = NUMBER[plan.number], plan.items, plan.width
     others_size = items if two else 1
 
-    def kernel(x, y, a, b, out, classes, number):
+    def kernel(x, y, of_rows, of_rows_too, out, classes, number):
         values = cuda.local.array(items, number_type)
         others = cuda.local.array(others_size, number_type)
         row, _, first, count = part_of_row(classes, width)
-        parts = cuda.gridDim.y
-        of_row, of_row_too = merged(a, b, row * parts, parts, number)
         read(x, first, count, cuda.threadIdx.x, values, const(number, fill))
         if two:
             read(y, first, count, cuda.threadIdx.x, others, const(number, fill))
-        rewrite(values, others, of_row, of_row_too, number)
+        rewrite(values, others, of_rows[row], of_rows_too[row], number)
         write(values, out, first, count, cuda.threadIdx.x)
 
     return Kernel(kernel, threads=plan.threads)
-
-
-@cache
-def _results_kernel(merged: Formula, result: Formula) -> Kernel:
-    """A thread a row."""
-
-    def kernel(a, b, results, rows, parts, number):
-        row = thread_of_grid()
-        if row < rows:
-            of_row, of_row_too = merged(a, b, row * parts, parts, number)
-            results[row] = result(of_row, of_row_too)
-
-    return Kernel(kernel)
 
 
 @cache
@@ -189,9 +191,21 @@ def _left_by(
     return a, b
 
 
-def part_sums(plan: Plan, shift: Formula, x: Any, temperature: float) -> tuple[Any, Any]:
-    """Of each row's parts the largest logits, and the sums of the exponentials but one of those."""
-    return _left_by(plan, exponentials_left(plan, shift), x, x, temperature)
+def _merged(
+    merged: Formula, parts: tuple[Any, Any], number: Any, of_rows: tuple[Any, Any], result: Formula | None
+) -> None:
+    """Leave in `of_rows` what the rows have, in two numbers each, or in the first of them the result made of those."""
+    rows, count = parts[0].shape
+    sizes = np.int64(rows), np.int32(count)
+    _merging_kernel(merged, result).launch(blocks_for(rows, THREADS), THREADS, *parts, *of_rows, *sizes, number)
+
+
+def row_sums(plan: Plan, shift: Formula, x: Any, temperature: float) -> tuple[Any, Any]:
+    """The rows' largest logits, and the sums of their exponentials but one of those."""
+    parts = _left_by(plan, exponentials_left(plan, shift), x, x, temperature)
+    of_rows = empty(x.shape[:1], x.dtype), empty(x.shape[:1], x.dtype)
+    _merged(merged_of(shift), parts, x.dtype.type(temperature), of_rows, None)
+    return of_rows
 
 
 def launch_wide(
@@ -201,14 +215,12 @@ def launch_wide(
 
     `arrays` are y, out and results, as far as the work uses them.
     """
-    done = _wide_work(plan, work, options)
-    y = arrays.get("y", x)
-    a, b = _left_by(plan, done.leave, x, y, number, done.two, done.fill)
-    (rows, parts), number = a.shape, x.dtype.type(number)
-    if done.rewrite is not None:
-        kernel = _rewriting_kernel(plan, done.merged, done.rewrite, done.two, done.fill)
-        kernel.launch((rows, parts), plan.threads, x, y, a, b, arrays["out"], np.int32(x.shape[1]), number)
+    done, y = _wide_work(plan, work, options), arrays.get("y", x)
+    parts, number = _left_by(plan, done.leave, x, y, number, done.two, done.fill), x.dtype.type(number)
     if done.result is not None:
-        kernel = _results_kernel(done.merged, done.result)
-        sizes = np.int64(rows), np.int32(parts)
-        kernel.launch(blocks_for(rows, THREADS), THREADS, a, b, arrays["results"], *sizes, number)
+        _merged(done.merged, parts, number, (arrays["results"], arrays["results"]), done.result)
+    if done.rewrite is not None:
+        of_rows = empty(x.shape[:1], x.dtype), empty(x.shape[:1], x.dtype)
+        _merged(done.merged, parts, number, of_rows, None)
+        kernel = _rewriting_kernel(plan, done.rewrite, done.two, done.fill)
+        kernel.launch(parts[0].shape, plan.threads, x, y, *of_rows, arrays["out"], np.int32(x.shape[1]), number)

@@ -190,8 +190,9 @@ def test_labels_are_probabilities_of_one(backend: Arrays) -> None:
     options = {"weight": backend.put(np.arange(20) / 8), "label_smoothing": 0.1, "reduction": "sum"}
     of_labels = ops.softmax_cross_entropy_with_grad(backend.put(logits), backend.put(labels), **options)
     of_targets = ops.softmax_cross_entropy_with_grad(backend.put(logits), backend.put(targets), **options)
-    assert_same_bits(backend.get(of_labels[0]), backend.get(of_targets[0]))
-    assert_same_bits(backend.get(of_labels[1]), backend.get(of_targets[1]))
+    # To the rounding of the coefficients' sum, which a kernel may know without adding them up.
+    assert_ulp(backend.get(of_labels[0]), backend.get(of_targets[0]), 4)
+    assert_ulp(backend.get(of_labels[1]), backend.get(of_targets[1]), 4, floor=2.0**-10)
 
 
 def test_options_at_their_defaults_are_none(backend: Arrays) -> None:
