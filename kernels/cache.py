@@ -138,7 +138,7 @@ def _identity(function: Callable[..., Any]) -> str | None:
         value = cell.cell_contents
         if isinstance(value, FunctionType):
             part = _identity(value)
-        elif isinstance(value, bool | int | float | str | types.Type) or _is_plain_tuple(value):
+        elif _is_plain(value):
             part = repr(value)
         else:
             part = None
@@ -148,8 +148,11 @@ def _identity(function: Callable[..., Any]) -> str | None:
     return f"({' '.join(parts)})"
 
 
-def _is_plain_tuple(value: Any) -> bool:
-    return isinstance(value, tuple) and all(isinstance(item, int | float | str) for item in value)
+def _is_plain(value: Any) -> bool:
+    """Does `repr` say everything of the value?"""
+    if isinstance(value, tuple):
+        return all(map(_is_plain, value))
+    return isinstance(value, bool | int | float | str | types.Type)
 
 
 class KernelCache(_Cache):

@@ -70,7 +70,8 @@ def small_blocks() -> Iterator[None]:
     scheduler.install()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plans, "STAGED_ITEMS", 4)
-        patch.setattr(plans, "STAGED_TEAM", 4)
+        patch.setattr(plans, "STAGED_TWICE", 3)
+        patch.setattr(plans, "STAGED_CLASSES", 16)
         patch.setattr(plans, "STAGED_THREADS", 32)
         patch.setattr(plans, "WARPS_THREADS", 32)
         patch.setattr(plans, "MOST_THREADS", {"f": 64, "d": 64})

@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from softgrad.kernels.cuda.instructions import larger
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for
 from softgrad.kernels.cuda.memory import thread_of_grid
 from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
 from softgrad.kernels.formulas.softmax import Normalised, infinite_shift, log_sum
-from softgrad.kernels.formulas.sums import larger, settled, together, two_sum
+from softgrad.kernels.formulas.sums import settled, together, two_sum
 
 # So many neighbours of float32 fill a sector of 32 bytes, the least that the GPU's memory gives. With fewer the better
 # part of what is read for one column is of rows that others read again.

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 from numba import cuda, int32
@@ -19,7 +18,7 @@ from softgrad.kernels.cuda.label_cross_entropy import launch_label_cross_entropy
 from softgrad.kernels.cuda.launch import device, empty
 from softgrad.kernels.cuda.memory import NUMBER
 from softgrad.kernels.cuda.options import Asked, asked_by, element, numbers_of, result_of
-from softgrad.kernels.cuda.plans import Plan, plan_for, plan_twice_for
+from softgrad.kernels.cuda.plans import Plan, plan_for
 from softgrad.kernels.cuda.registers import column_of, exponentials_and_term_of, in_row_of, row_sum_of
 from softgrad.kernels.cuda.rows import Work, launch_rows
 from softgrad.kernels.cuda.sums import sum_of
@@ -135,11 +134,11 @@ def _gradient_of(plan: Plan, asked: Asked) -> Function:
     return jitable(gradient)
 
 
-def _loss(plan: Plan, asked: Asked, scale_of: Function | None) -> Work:
-    """The loss of a row, and its gradient unless `scale_of` is None."""
+def _loss(plan: Plan, asked: Asked, scale_of: Function, writes: bool) -> Work:
+    """The loss of a row, and its gradient if that is what it `writes`."""
     labelled, weighted, smoothed, ignoring, capped, penalised = asked
     items, number_type, in_row = plan.items, NUMBER[plan.number], in_row_of(plan)
-    with_others, writes, scale_of = not labelled or (weighted and smoothed), scale_of is not None, scale_of or _itself
+    with_others = not labelled or (weighted and smoothed)
     term = _term_of_other if with_others else (_term_of_one(plan) if smoothed else None)
     exponentials, prepare = exponentials_and_term_of(plan, plain_shift, "e", term), _others_of(plan, asked)
     sums, gradient = _sums_of(plan, asked), _gradient_of(plan, asked)
@@ -180,7 +179,6 @@ def _loss(plan: Plan, asked: Asked, scale_of: Function | None) -> Work:
     )
 
 
-@cache
 def _plain_sum(kept: Any, spread: Any, classes: int) -> tuple[Any, Any]:
     """The sum of the coefficients of a label without weights, in two parts."""
     exact = float(kept + spread) + (classes - 1) * float(spread)
@@ -196,19 +194,18 @@ def _of_options(logits: Any, targets: Any, options: CrossEntropyOptions, losses:
     plan = plan_for(classes, *in_packs)
     # Where something is smoothed it matters of each element whether the row has it: without packs that takes registers.
     many = asked.capped or not asked.labelled or (asked.smoothed and (asked.weighted or plan.lanes == 1))
-    if many and not plan.staged:
-        plan = plan_twice_for(classes, *in_packs)
+    if many:
+        plan = plan_for(classes, *in_packs, twice=True)
     weight = logits if weight is None else weight
     if scale is None or isinstance(scale, float):
         scale = dtype.type(scale or 0)
     if classes > plan.width:
-        plan = plan_twice_for(classes, *in_packs, weight)
+        plan = plan_for(classes, *in_packs, weight, twice=True)
         launch_wide_cross_entropy(plan, asked, (logits, targets, weight), numbers, losses, scale, grad)
         return
-    scale_of = None if grad is None else element(scale)
     arrays = {"y": targets, "weight": weight, "labels": targets, "out": grad, "results": losses}
     numbers = *numbers, scale, _plain_sum(numbers[1], numbers[2], classes)
-    launch_rows(plan, _loss, (asked, scale_of), logits, numbers, **arrays)
+    launch_rows(plan, _loss, (asked, element(scale), grad is not None), logits, numbers, **arrays)
 
 
 def _launch(logits: Any, targets: Any, options: CrossEntropyOptions | None, losses: Any, scale: Any, grad: Any) -> Any:

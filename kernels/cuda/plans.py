@@ -28,9 +28,11 @@ FEWEST_THREADS = 4
 # The threads of a block whose rows are no more than a warp's.
 WARPS_THREADS = 128
 
-# Rows that pass through shared memory: the most elements of a thread, threads of a row, and threads of a block.
+# Rows that pass through shared memory: the most elements of a thread, once and more than once, classes of a row, and
+# threads of a block.
 STAGED_ITEMS = 16
-STAGED_TEAM = 8
+STAGED_TWICE = 6
+STAGED_CLASSES = 128
 STAGED_THREADS = 128
 
 
@@ -80,25 +82,23 @@ class Plan:
         return max(1, REGISTER_FILE // (MOST_REGISTERS[self.number] * self.block_threads))
 
 
-def plan_for(classes: int, *arrays: Any) -> Plan:
-    """The plan for rows of so many classes; a row, or part of one, that is wider than the plan's width is `wide`."""
-    return _plan(classes, lanes_for(*arrays, row=classes), arrays[0].dtype.char)
+def plan_for(classes: int, *arrays: Any, twice: bool = False) -> Plan:
+    """The plan for rows of so many classes; a row, or part of one, that is wider than the plan's width is `wide`.
 
-
-def plan_twice_for(classes: int, *arrays: Any) -> Plan:
-    """The plan for kernels that hold a row more than once: fewer elements a thread, and none staged."""
-    number = arrays[0].dtype.char
-    return _in_registers(classes, lanes_for(*arrays, row=classes), number, MOST_TWICE[number])
+    Kernels that hold a row more than once ask for fewer elements a thread.
+    """
+    return _plan(classes, lanes_for(*arrays, row=classes), arrays[0].dtype.char, twice)
 
 
 @cache
-def _plan(classes: int, lanes: int, number: str) -> Plan:
+def _plan(classes: int, lanes: int, number: str, twice: bool) -> Plan:
     """Narrow rows are staged, unless packs of theirs fill the threads' registers."""
-    direct = _in_registers(classes, lanes, number, MOST_ITEMS[number])
-    if classes > STAGED_ITEMS * STAGED_TEAM or (classes > STAGED_ITEMS and lanes > 1 and direct.width == classes):
+    most_items, most_staged = (MOST_TWICE, STAGED_TWICE) if twice else (MOST_ITEMS, STAGED_ITEMS)
+    direct = _in_registers(classes, lanes, number, most_items[number])
+    if classes > STAGED_CLASSES or (classes > most_staged and lanes > 1 and direct.width == classes):
         return direct
     threads = 1
-    while threads * STAGED_ITEMS < classes:
+    while threads * most_staged < classes:
         threads *= 2
     return Plan(threads, STAGED_THREADS // threads, -(-classes // threads), 1, number, classes)
 

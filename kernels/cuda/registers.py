@@ -20,7 +20,7 @@ Function = Callable[..., Any]
 
 
 def team_for(plan: Plan) -> Team:
-    """The reductions over the threads that share a row."""
+    """The reductions over the threads that share a row; anew, so that no two sums of a kernel use the same memory."""
     return team_of(plan.threads, NUMBER[plan.number])
 
 
@@ -96,7 +96,7 @@ def exponentials_and_term_of(plan: Plan, shift: Function, keep: str, term: Funct
     exponentials ("e").
     """
     team, items = team_for(plan), plan.items
-    team_max, team_sum, sum_and_count = team.max, team_of(plan.threads, NUMBER[plan.number]).sum, team.sum_and_count
+    team_max, team_sum, sum_and_count = team.max, team_for(plan).sum, team.sum_and_count
     with_term, term = term is not None, term or _no_term
 
     def sums(values, others, thread, count, temperature):
@@ -141,7 +141,7 @@ def exponentials_of(plan: Plan, shift: Function, keep: str) -> Function:
 
 def row_sum_of(plan: Plan, term: Function) -> Function:
     """Build ``row_sum(a, b)``, the sum of term(a_j, b_j) over a row in registers, in two parts: terms may cancel."""
-    team_sum, items = team_of(plan.threads, NUMBER[plan.number]).sum, plan.items
+    team_sum, items = team_for(plan).sum, plan.items
 
     def row_sum(a, b):
         zero = const(a[0], 0.0)

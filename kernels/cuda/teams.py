@@ -105,23 +105,28 @@ def _of_warps(warps: int, number: Any) -> Team:
     The first warp alone reduces what the warps leave: all of them would need as many instructions again, each. Its
     result has a place of its own, so that no warp that goes on writes over what another has still to read.
     """
-    lane_max, lane_sum, lane_count, lane_sum_and_count = _of_lanes(WARP)
-    warp_max, warp_sum, warp_count, warp_sum_and_count = _of_lanes(warps)
-    places = warps + 1
+    of_lanes, of_warps, places = _of_lanes(WARP), _of_lanes(warps), warps + 1
+    lane_sum, lane_sum_and_count = of_lanes.sum, of_lanes.sum_and_count
+    warp_sum, warp_sum_and_count = of_warps.sum, of_warps.sum_and_count
 
-    def block_max(x):
-        largest = cuda.shared.array(places, number)
-        warp, lane = cuda.threadIdx.x >> 5, cuda.threadIdx.x & 31
-        x = lane_max(x)
-        if lane == 0:
-            largest[warp] = x
-        cuda.syncthreads()
-        if warp == 0:
-            x = warp_max(largest[lane & (warps - 1)])
+    def one_value(over_lanes: Callable[..., Any], over_warps: Callable[..., Any], kind: Any) -> Callable[..., Any]:
+        """Build the reduction of one value a thread."""
+
+        def over_block(x):
+            left = cuda.shared.array(places, kind)
+            warp, lane = cuda.threadIdx.x >> 5, cuda.threadIdx.x & 31
+            x = over_lanes(x)
             if lane == 0:
-                largest[warps] = x
-        cuda.syncthreads()
-        return largest[warps]
+                left[warp] = x
+            cuda.syncthreads()
+            if warp == 0:
+                x = over_warps(left[lane & (warps - 1)])
+                if lane == 0:
+                    left[warps] = x
+            cuda.syncthreads()
+            return left[warps]
+
+        return device(over_block)
 
     def block_sum(total, carry):
         totals = cuda.shared.array(places, number)
@@ -137,20 +142,6 @@ def _of_warps(warps: int, number: Any) -> Team:
                 totals[warps], carries[warps] = total, carry
         cuda.syncthreads()
         return totals[warps], carries[warps]
-
-    def block_count(n):
-        counts = cuda.shared.array(places, int32)
-        warp, lane = cuda.threadIdx.x >> 5, cuda.threadIdx.x & 31
-        n = lane_count(n)
-        if lane == 0:
-            counts[warp] = n
-        cuda.syncthreads()
-        if warp == 0:
-            n = warp_count(counts[lane & (warps - 1)])
-            if lane == 0:
-                counts[warps] = n
-        cuda.syncthreads()
-        return counts[warps]
 
     def block_sum_and_count(total, carry, n):
         totals = cuda.shared.array(places, number)
@@ -169,4 +160,6 @@ def _of_warps(warps: int, number: Any) -> Team:
         cuda.syncthreads()
         return totals[warps], carries[warps], counts[warps]
 
-    return Team(device(block_max), device(block_sum), device(block_count), device(block_sum_and_count))
+    block_max = one_value(of_lanes.max, of_warps.max, number)
+    block_count = one_value(of_lanes.count, of_warps.count, int32)
+    return Team(block_max, device(block_sum), block_count, device(block_sum_and_count))

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 from numba import cuda, int64
 
+from softgrad.kernels.cuda.instructions import larger
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for, device, empty
 from softgrad.kernels.cuda.memory import NUMBER, thread_of_grid
 from softgrad.kernels.cuda.plans import Plan
 from softgrad.kernels.cuda.registers import exponentials_of, reader_of, row_sum_of, writer_of
 from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
-from softgrad.kernels.formulas.sums import larger, settled, two_sum
+from softgrad.kernels.formulas.sums import settled, two_sum
 
 Formula = Callable[..., Any]
 

@@ -24,6 +24,7 @@ from softgrad.kernels.cuda import (
     labels,
     launch,
     memory,
+    plans,
     search,
     sums,
     wide,
@@ -42,7 +43,6 @@ ARCHITECTURES = [(8, 0), (9, 0), (10, 0)]
 
 # Registers of a thread: with 72 a processor of the GPU holds three blocks of 256 threads, 64 bytes each on the way.
 MOST_REGISTERS = {"float32": 72, "float64": 144}
-REGISTER_FILE = 65_536
 
 # Kernels of float32 that add up in float64, and all that they may do in it.
 SUMMING = ("_sum.", "elementwise_loss_")
@@ -53,8 +53,8 @@ ADAPTIVE = [rule.step for name, rule in UPDATE_RULES.items() if not name.startsw
 
 # A thread a row, and a few, through shared memory; a few without; a block; several blocks: with rows that begin at a
 # multiple of sixteen bytes, and with others.
-WIDTHS = [3, 16, 101, 128, 4096, 4097, 131_072, 131_073]
-WEIGHTED_WIDTHS = [10, 64, 1001, 131_072]
+WIDTHS = [3, 16, 100, 101, 128, 4096, 4097, 131_072, 131_073]
+WEIGHTED_WIDTHS = [12, 16, 64, 97, 1001, 2048, 131_072]
 
 
 @dataclass(frozen=True)
@@ -122,10 +122,9 @@ def kernels() -> dict[str, Compiled]:
 def launch_everything(dtype: np.dtype) -> None:
     """Launch every kernel for that dtype."""
     x, odd, empty = Stand((1000,), dtype), Stand((1000,), dtype, address=4), Stand((0,), dtype)
-    # What is not aligned is read in another way, but the formula in it is the same: one of each kind will do.
-    for place, row in enumerate(ACTIVATIONS.values()):
+    for row in ACTIVATIONS.values():
         values = tuple(row.parameters.values())
-        for array in (x, odd)[: 2 if place == 0 else 1]:
+        for array in (x, odd):
             cuda.activation_forward(row)(array, values, array)
             if row.backward is not None:
                 cuda.activation_backward(row)(array, array, values, array)
@@ -133,10 +132,9 @@ def launch_everything(dtype: np.dtype) -> None:
         cuda.bias_activation_forward(row, matrix, bias, values, matrix, matrix)  # keeping the sum is all that it can do
         if row.backward is not None:
             cuda.bias_activation_backward(row, matrix, matrix, values, matrix, bias)
-    for place, loss in enumerate(ELEMENTWISE_LOSSES.values()):
+    for loss in ELEMENTWISE_LOSSES.values():
         operands = [(x, x), (x, 1.0)] if loss.weights else []
-        kinds = [(x, empty), (x, x), (odd, x)][: 3 if place == 0 else 2]
-        for values, (array, losses) in product([loss.defaults, *operands], kinds):
+        for values, (array, losses) in product([loss.defaults, *operands], [(x, empty), (odd, x)]):
             cuda.elementwise_loss_forward(loss)(array, x, values, losses)
             cuda.elementwise_loss_with_grad(loss)(array, x, values, 0.5, losses, array)
     for condition in (PROBABILITIES, SIGNS, WEIGHTS):
@@ -175,8 +173,8 @@ def launch_everything(dtype: np.dtype) -> None:
     cuda.first_failing(is_between)(x, 0.0, 1.0)
     cuda.first_failing(is_class)(index, 10)
     cuda.first_failing(is_class_or_ignored)(index, 10, -100)
-    for place, rule in enumerate(UPDATE_RULES.values()):
-        for array in (x, odd)[: 2 if place == 0 else 1]:
+    for rule in UPDATE_RULES.values():
+        for array in (x, odd):
             cuda.update(rule)(array, array, [array] * len(rule.states), (0.5,) * len(rule.numbers))
     for source in (np.uint8, dtype):
         cuda.gather_scale(Stand((100, 784), source), index, 1.0, 0.0, Stand((64, 784), dtype))
@@ -216,8 +214,8 @@ def faults_of(compiled: Compiled) -> Iterator[str]:
     library = compiled.kernel.lowered(compiled.signature, ARCHITECTURES[0])
     allowed = SUM_INSTRUCTIONS if compiled.name.startswith(SUMMING) else set()
     threads, blocks = compiled.kernel.bounds
-    most_registers = REGISTER_FILE // (threads * blocks)
-    if blocks == 1:
+    most_registers = plans.REGISTER_FILE // (threads * blocks)
+    if blocks == 1:  # else the launch itself says how many blocks a processor has room for
         most_registers = min(MOST_REGISTERS[compiled.dtype], most_registers)
     for capability in ARCHITECTURES:
         name = f"{compiled.name} for sm_{capability[0]}{capability[1]}"

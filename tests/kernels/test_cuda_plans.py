@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from softgrad.kernels.cuda.plans import MOST_THREADS, Plan, _in_registers, _plan
+from softgrad.kernels.cuda.plans import MOST_THREADS, Plan, _plan
 from softgrad.kernels.cuda.registers import column_of, in_row_of
 from softgrad.kernels.cuda.staged import BANKS, staging_of
 from softgrad.kernels.cuda.teams import WARP
@@ -19,14 +19,7 @@ def plans(classes: int) -> list[Plan]:
     """With packs, where rows can begin at a multiple of sixteen bytes, and without; alone in the registers, and not."""
     kinds = [("f", lanes) for lanes in (1, 4) if classes % lanes == 0]
     kinds += [("d", lanes) for lanes in (1, 2) if classes % lanes == 0]
-    return [
-        plan
-        for number, lanes in kinds
-        for plan in (
-            _plan(classes, lanes, number),
-            _in_registers(classes, lanes, number, 4 if number == "f" else 2),
-        )
-    ]
+    return [_plan(classes, lanes, number, twice) for number, lanes in kinds for twice in (False, True)]
 
 
 @pytest.mark.parametrize("classes", [*WIDTHS, *WIDER])
@@ -60,9 +53,10 @@ def test_the_parts_of_a_wide_row_are_of_like_size(classes: int) -> None:
         assert parts * plan.width - classes < parts * plan.threads * plan.lanes
 
 
+@pytest.mark.parametrize("twice", [False, True])
 @pytest.mark.parametrize("classes", range(1, 129))
-def test_staged_rows_have_places_of_their_own_and_few_share_a_bank(classes: int) -> None:
-    plan = _plan(classes, 1, "f")
+def test_staged_rows_have_places_of_their_own_and_few_share_a_bank(classes: int, twice: bool) -> None:
+    plan = _plan(classes, 1, "f", twice)
     assert plan.staged == classes
     staging = staging_of(plan)
     places = [int(staging.at(row, column)) for row in range(plan.rows) for column in range(classes)]
