@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from numba import int32
@@ -20,13 +21,17 @@ Function = Callable[..., Any]
 
 
 def team_for(plan: Plan) -> Team:
-    """The reductions over the threads that share a row; anew, so that no two sums of a kernel use the same memory."""
+    """The reductions over the threads that share a row.
+
+    Those of a block are built anew each time: a function with memory that a block shares has one place in a kernel.
+    """
     return team_of(plan.threads, NUMBER[plan.number])
 
 
 # ---- where a thread's elements are
 
 
+@cache
 def column_of(plan: Plan) -> Function:
     """Build ``column(k, thread)``, the class of a thread's k-th element."""
     threads, lanes = plan.threads, plan.lanes
@@ -37,6 +42,7 @@ def column_of(plan: Plan) -> Function:
     return jitable(column)
 
 
+@cache
 def in_row_of(plan: Plan) -> Function:
     """Build ``in_row(k, thread, count)``: has the row, of which `count` elements follow, a k-th for the thread?"""
     threads, lanes, items, staged = plan.threads, plan.lanes, plan.items, plan.staged
@@ -49,6 +55,7 @@ def in_row_of(plan: Plan) -> Function:
     return jitable(in_row)
 
 
+@cache
 def reader_of(plan: Plan) -> Function:
     """Build ``read(pointer, first, count, thread, values, fill)``: a row from `first` on, `fill` beyond `count`."""
     packs, lanes, threads = plan.packs, plan.lanes, plan.threads
@@ -66,6 +73,7 @@ def reader_of(plan: Plan) -> Function:
     return jitable(read)
 
 
+@cache
 def writer_of(plan: Plan) -> Function:
     """Build ``write(values, pointer, first, count, thread)``, the way back."""
     packs, lanes, threads = plan.packs, plan.lanes, plan.threads
@@ -88,6 +96,7 @@ def _no_term(k, z, others, thread, count):
     return z
 
 
+@cache
 def exponentials_and_term_of(plan: Plan, shift: Function, keep: str, term: Function | None) -> Function:
     """Build ``sums(values, others, thread, count, temperature) -> (largest, rest, terms)`` of a row in registers.
 
@@ -128,6 +137,7 @@ def exponentials_and_term_of(plan: Plan, shift: Function, keep: str, term: Funct
     return jitable(sums)
 
 
+@cache
 def exponentials_of(plan: Plan, shift: Function, keep: str) -> Function:
     """Build ``exponentials(values, temperature) -> (largest, rest)``, as `exponentials_and_term_of` without a term."""
     sums = exponentials_and_term_of(plan, shift, keep, None)
@@ -139,6 +149,7 @@ def exponentials_of(plan: Plan, shift: Function, keep: str) -> Function:
     return jitable(exponentials)
 
 
+@cache
 def row_sum_of(plan: Plan, term: Function) -> Function:
     """Build ``row_sum(a, b)``, the sum of term(a_j, b_j) over a row in registers, in two parts: terms may cancel."""
     team_sum, items = team_for(plan).sum, plan.items

@@ -8,6 +8,7 @@ same bits whichever of two comes first, so all threads of a team receive the sam
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 from numba import cuda, int32
@@ -68,6 +69,7 @@ def _same_sum_and_count(total, carry, n):
     return total, carry, n
 
 
+@cache
 def _of_lanes(lanes: int) -> Team:
     """The team of so many neighbours in a warp, all of whose lanes must call it."""
     distances = tuple(lanes >> k for k in range(1, lanes.bit_length()))

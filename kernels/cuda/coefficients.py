@@ -1,0 +1,182 @@
+"""The coefficients c_j of a row's cross-entropy on the GPU, which are kept only where they must be.
+
+For a label they are eps / C w_j, and more at the label: so their sum and that of their terms follow from the sums of
+w_j and of w_j (m - z_j), and where nothing is smoothed from the label alone. For probabilities the targets become the
+coefficients, in their place. The same holds of a part of a row, whose sums are brought together before that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from numba import int32
+
+from softgrad.kernels.cuda.options import Asked
+from softgrad.kernels.cuda.plans import Plan
+from softgrad.kernels.cuda.registers import column_of, in_row_of, row_sum_of
+from softgrad.kernels.formulas.cross_entropy import (
+    coefficient,
+    coefficient_term,
+    soft_cap,
+    soft_cap_slope,
+    weighted_cross_entropy_gradient,
+    z_loss_slope,
+)
+from softgrad.kernels.formulas.jit import jitable
+from softgrad.kernels.formulas.primitives import const, where
+from softgrad.kernels.formulas.sums import two_sum
+
+Function = Callable[..., object]
+
+
+# ---- what of a row lies in registers beside its logits
+
+
+def holds_others(asked: Asked) -> bool:
+    """Are weights, or coefficients, kept beside the logits?"""
+    return not asked.labelled or (asked.weighted and asked.smoothed)
+
+
+def others_of(plan: Plan, asked: Asked) -> Function:
+    """Build ``prepare(others, weight, begin, thread, count, kept, spread)``: the weights of a label's row, or a part.
+
+    Or the coefficients in the place of probabilities; 0 beyond the row. `begin` is the first class.
+    """
+    items, labelled, weighted = plan.items, asked.labelled, asked.weighted
+    column, in_row = column_of(plan), in_row_of(plan)
+
+    def prepare(others, weight, begin, thread, count, kept, spread):
+        zero, one = const(kept, 0.0), const(kept, 1.0)
+        for k in range(items):
+            w = one
+            if weighted:
+                w = weight[begin + column(k, thread)] if in_row(k, thread, count) else zero
+            c = w if labelled else coefficient(others[k], w, kept, spread)
+            others[k] = where(in_row(k, thread, count), c, zero)
+
+    return jitable(prepare)
+
+
+def caps_of(plan: Plan) -> Function:
+    """Build ``caps(values, uncapped, thread, count, cap)``: logits are kept in `uncapped`, and capped."""
+    items, in_row = plan.items, in_row_of(plan)
+
+    def caps(values, uncapped, thread, count, cap):
+        for k in range(items):
+            uncapped[k] = values[k]
+            values[k] = where(in_row(k, thread, count), soft_cap(values[k], cap), const(cap, -math.inf))
+
+    return jitable(caps)
+
+
+# ---- sums
+
+
+def term_of(plan: Plan, asked: Asked) -> Function | None:
+    """The term that is summed beside the exponentials: c_j (m - z_j), m - z_j, or none."""
+    if holds_others(asked):
+        return _term_of_other
+    return _term_of_one(plan) if asked.smoothed else None
+
+
+@jitable
+def _term_of_other(k, z, others, thread, count):
+    return coefficient_term(others[k], -z)
+
+
+def _term_of_one(plan: Plan) -> Function:
+    in_row = in_row_of(plan)
+
+    def term(k, z, others, thread, count):
+        return where(in_row(k, thread, count), -z, const(z, 0.0))
+
+    return jitable(term)
+
+
+@jitable
+def _itself(a, _):
+    return a
+
+
+def others_sum_of(plan: Plan, asked: Asked) -> Function:
+    """Build ``others_sum(others) -> (total, carry)``, of what is kept beside the logits; of nothing, 0."""
+    row_sum, kept = row_sum_of(plan, _itself), holds_others(asked)
+
+    def others_sum(others):
+        if kept:
+            return row_sum(others, others)
+        return const(others[0], 0.0), const(others[0], 0.0)
+
+    return jitable(others_sum)
+
+
+def sums_of(asked: Asked) -> Function:
+    """Build ``sums(terms, of_others, below, w, kept, spread, plain_sum) -> (total, carry, terms)`` of the coefficients.
+
+    Of the sum of a row's terms and that of what is kept, in two parts; how far the label's logit is `below` the
+    largest, its weight, and the sum of the coefficients without weights, in two parts.
+    """
+    labelled, weighted, smoothed = asked.labelled, asked.weighted, asked.smoothed
+
+    def sums(terms, of_others, below, w, kept, spread, plain_sum):
+        total, carry = of_others
+        if not labelled:
+            return total, carry, terms
+        if not smoothed:
+            c = w * kept
+            return c, const(c, 0.0), coefficient_term(c, below)
+        if weighted:
+            rest = spread * ((total - w) + carry)
+            total, carry = two_sum(coefficient(const(w, 1.0), w, kept, spread), const(w, 0.0), rest)
+        else:
+            total, carry = plain_sum
+        return total, carry, spread * terms + coefficient_term(w * kept, below)
+
+    return jitable(sums)
+
+
+# ---- the gradient
+
+
+def pull_of(asked: Asked) -> Function:
+    """Build ``pull(largest, rest, z_loss, carry)``: 2 z_loss lse, and what the coefficients' sum has in its carry."""
+    penalised = asked.penalised
+
+    def pull(largest, rest, z_loss, carry):
+        return z_loss_slope(largest, rest, z_loss) + carry if penalised else carry
+
+    return jitable(pull)
+
+
+def gradient_of(plan: Plan, asked: Asked) -> Function:
+    """Build ``gradient(values, others, uncapped, thread, label, of_label, of_row, share, numbers, ignored)``.
+
+    A row's exponentials, or a part's, become its gradient, 0 if it is ignored. The label counts from the first of them;
+    ``of_label = (label_exp, c)``, its exponential and its coefficient; ``of_row = (total, rest, pull)``, what the
+    formula takes of the row; ``numbers = (spread, cap)``.
+    """
+    column, items = column_of(plan), plan.items
+    labelled, weighted, smoothed, ignoring, capped, penalised = asked
+
+    def gradient(values, others, uncapped, thread, label, of_label, of_row, share, numbers, ignored):
+        (label_exp, c), (total, rest, pull), (spread, cap) = of_label, of_row, numbers
+        at_label = weighted_cross_entropy_gradient(label_exp, c, total, rest, pull) * share
+        mine = int32(label - column(0, thread))  # of the label, where the thread's first element is 0
+        for k in range(items):
+            e = values[k]
+            if not labelled:
+                values[k] = weighted_cross_entropy_gradient(e, others[k], total, rest, pull) * share
+            else:
+                if smoothed:
+                    other_c = others[k] * spread if weighted else spread
+                    g = weighted_cross_entropy_gradient(e, other_c, total, rest, pull)
+                else:  # the coefficient is 0
+                    g = total * e + pull * e if penalised else total * e
+                values[k] = where(mine == column(k, 0), at_label, g * share)
+            if capped:
+                values[k] = values[k] * soft_cap_slope(uncapped[k], cap)
+            if ignoring:
+                values[k] = where(ignored, const(rest, 0.0), values[k])
+
+    return jitable(gradient)
