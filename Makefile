@@ -16,7 +16,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loads
 # Of each fuzzer so many calls, files or runs; FUZZ has more options for it, as in: make fuzz-cli FUZZ="--calls 9 --seed 7".
 FUZZ ?=
 
-.PHONY: help train test test-all test-simd test-peers test-gpu-simulated test-gpu-compiled gpu-check lint types stubs docs format wheel bench bench-train examples coefficients ulp fuzz fuzz-ops fuzz-files fuzz-cli kill-runs digits clean
+.PHONY: help train test test-all test-simd test-peers test-gpu-simulated test-gpu-compiled test-gpu-executed gpu-counts gpu-check lint types stubs docs format wheel bench bench-train examples coefficients ulp fuzz fuzz-ops fuzz-files fuzz-cli kill-runs digits clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 20
@@ -51,10 +51,11 @@ $(PEERS): $(INSTALLED)
 test-peers: $(PEERS)  ## The same results as SciPy's and PyTorch's, on generated cases.
 	$(PYTEST) tests/*/test_*_like_*.py tests/ops/test_interchange.py
 
-test-gpu-simulated: $(INSTALLED)  ## The tests of the GPU backend in Numba's CUDA simulator, threads in two orders.
+# What the simulator adds to the PTX that is executed: Python's own errors, barriers by name, no need of a compiler.
+test-gpu-simulated: $(INSTALLED)  ## A part of the tests of the GPU backend in Numba's CUDA simulator, threads in two orders.
 	for order in forward reverse; do \
 		NUMBA_ENABLE_CUDASIM=1 SOFTGRAD_SIMULATED_ORDER=$$order $(BIN)/python -m pytest --numprocesses=auto -m gpu \
-			$$([ $$order = forward ] && echo tests || echo tests/test_gpu.py tests/kernels/test_simulator.py) || exit 1; \
+			tests/test_gpu.py tests/kernels/test_simulator.py tests/kernels/test_stand_in.py || exit 1; \
 	done
 
 $(COMPILER): $(INSTALLED)
@@ -63,6 +64,18 @@ $(COMPILER): $(INSTALLED)
 
 test-gpu-compiled: $(COMPILER)  ## Compile every GPU kernel for three architectures, and look at the machine code.
 	$(BIN)/python -m pytest --numprocesses=auto -rP tests/kernels/test_cuda_compile.py
+
+# Each architecture once, and each order of warps: forward, backward, and at random from a seed.
+test-gpu-executed: $(COMPILER)  ## The tests of the GPU backend over the kernels' PTX, executed on the processor.
+	rm -rf build/executed
+	for run in sm_90:forward sm_80:reverse sm_100:1; do \
+		SOFTGRAD_PTX=$${run%:*} SOFTGRAD_PTX_ORDER=$${run#*:} SOFTGRAD_PTX_TOTALS=build/executed \
+			$(BIN)/python -m pytest --numprocesses=auto -m "gpu and not slow" tests || exit 1; \
+	done
+	PYTHONPATH=tests/support $(BIN)/python -m ptx.totals build/executed
+
+gpu-counts: $(COMPILER)  ## What every operation costs on a GPU, by executing its kernels' PTX: bench/results/gpu-counts.md.
+	$(MEASURE) tools/gpu_counts.py bench/results/gpu-counts.md
 
 gpu-check:  ## On a GPU: the tests marked gpu, then a benchmark. GPU_PYTHON=... has softgrad[cuda13,test], or cuda12.
 	$(GPU_PYTHON) -m pytest -m gpu tests

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from softgrad.ops.backend import Backend
+from softgrad.ops.backend import CPU, Backend, is_aligned_on_gpu
 from softgrad.ops.dtypes import FLOAT64, INT64, KERNEL_DTYPES, LARGEST_INT64
 
 # By which an array that is not the backend's own says that the backend's module can make it one.
@@ -34,9 +34,11 @@ def as_array(backend: Backend, value: Any, name: str, *, unmask: str = FILLED) -
     ------
     TypeError
         If it is none, or is masked or holds what is; `unmask` is the advice then.
+    ValueError
+        If it begins where a GPU cannot read it.
     """
     if type(value) is backend.array_type:
-        return value
+        return check_address(backend, value, name)
     refuse_masked(value, name, unmask)
     try:
         if hasattr(value, "__dlpack__") and not hasattr(value, OWN_INTERFACE[backend.name]):
@@ -47,7 +49,18 @@ def as_array(backend: Backend, value: Any, name: str, *, unmask: str = FILLED) -
             f"{name} must be an array or what can be made one; got {type(value).__name__}: {error}"
         ) from error
     refuse_masked(array, name, unmask)  # what another package gives may be masked too
-    return backend.xp.asarray(array)
+    return check_address(backend, backend.xp.asarray(array), name)
+
+
+def check_address(backend: Backend, array: Any, name: str) -> Any:
+    """The array; raises ValueError if a GPU can neither read nor write it, where NumPy would go byte by byte."""
+    if backend is not CPU and not is_aligned_on_gpu(array):
+        size = array.dtype.itemsize
+        raise ValueError(
+            f"{name} must begin at a multiple of {size} bytes, the size of {array.dtype}, on a GPU; got an array that "
+            f"begins {array.data.ptr % size} bytes behind one; pass an array with memory of its own"
+        )
+    return array
 
 
 def refuse_masked(value: Any, name: str, unmask: str = FILLED) -> None:
@@ -155,7 +168,7 @@ class _Memory:
 def contiguous(backend: Backend, array: Any, dtype: Any) -> Any:
     """The array, or a copy, C-contiguous, aligned and of that dtype; what overflows becomes infinity."""
     if array.dtype == dtype:
-        if backend.takes(array.flags):
+        if backend.takes(array):
             return array
         if is_contiguous(array):
             return np.asarray(_Memory(array))

@@ -36,7 +36,7 @@ class Backend:
     kernels
         The kernels over such arrays.
     takes
-        Whether a kernel can take an array with such flags as it is: contiguous, and aligned.
+        Whether a kernel can take an array as it is: contiguous, and aligned.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Backend:
         return get_backend, (self.name,)  # a copy, in this process or another, is the backend of that name
 
 
-CPU = Backend("cpu", np, np.ndarray, cpu, attrgetter("carray"))
+CPU = Backend("cpu", np, np.ndarray, cpu, attrgetter("flags.carray"))
 
 # The backend of an array by its very type, of those that have met one; of other types `backend_of` finds it.
 BY_TYPE: dict[type, Backend] = {np.ndarray: CPU}
@@ -64,10 +64,19 @@ CUDA_DEVICES = (2, 13)
 NEVER_ON_GPU = frozenset({np.ndarray, type(None), list, tuple, int, float, np.float16, np.float32, np.float64})
 
 
+def _is_ready_on_gpu(array: Any) -> bool:
+    return bool(array.flags.c_contiguous) and is_aligned_on_gpu(array)
+
+
+def is_aligned_on_gpu(array: Any) -> bool:
+    """Does the array begin at a multiple of its elements' size? A GPU refuses others, and its context is lost."""
+    return not array.data.ptr % array.dtype.itemsize
+
+
 @cache
 def _gpu() -> Backend:
     cupy, kernels = load_gpu()
-    backend = Backend("gpu", cupy, cupy.ndarray, kernels, attrgetter("c_contiguous"))
+    backend = Backend("gpu", cupy, cupy.ndarray, kernels, _is_ready_on_gpu)
     return BY_TYPE.setdefault(cupy.ndarray, backend)
 
 

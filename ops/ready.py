@@ -22,7 +22,7 @@ def ready_backend(array: Any) -> Backend | None:
     if type(array) is np.ndarray:  # as below, which takes half as long again
         return CPU if array.dtype in KERNEL_DTYPES and array.flags.carray else None
     backend = BY_TYPE.get(type(array))
-    return backend if backend is not None and array.dtype in KERNEL_DTYPES and backend.takes(array.flags) else None
+    return backend if backend is not None and array.dtype in KERNEL_DTYPES and backend.takes(array) else None
 
 
 def is_like(backend: Backend, array: Any, like: Any) -> bool:
@@ -31,18 +31,13 @@ def is_like(backend: Backend, array: Any, like: Any) -> bool:
         type(array) is backend.array_type
         and (array.dtype is like.dtype or array.dtype == like.dtype)
         and array.shape == like.shape
-        and backend.takes(array.flags)
+        and backend.takes(array)
     )
 
 
 def has_form(backend: Backend, array: Any, shape: tuple[int, ...], dtype: Any) -> bool:
     """Can a kernel take the array, or write to it, as it is, where it expects that shape and dtype?"""
-    return (
-        type(array) is backend.array_type
-        and array.dtype == dtype
-        and array.shape == shape
-        and backend.takes(array.flags)
-    )
+    return type(array) is backend.array_type and array.dtype == dtype and array.shape == shape and backend.takes(array)
 
 
 def ready_target(backend: Backend, out: Any, like: Any, *others: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from softgrad.ops.arguments import check_shape, convert, is_array, is_contiguous
+from softgrad.ops.arguments import check_address, check_shape, convert, is_array, is_contiguous
 from softgrad.ops.backend import Backend
 from softgrad.ops.dtypes import KERNEL_DTYPES, compute_dtype
 from softgrad.ops.ready import same_or_disjoint
@@ -93,7 +93,7 @@ def writable(backend: Backend, out: Any, shape: tuple[int, ...], dtype: Any, nam
     TypeError
         If it is no array of the backend, is masked, or has another dtype.
     ValueError
-        If it has another shape or is read-only.
+        If it has another shape, is read-only, or begins where a GPU cannot write.
     """
     if type(out) is not backend.array_type:
         if not is_array(backend, out):
@@ -107,7 +107,7 @@ def writable(backend: Backend, out: Any, shape: tuple[int, ...], dtype: Any, nam
     check_shape(out, shape, name, "as the result has")
     if not getattr(out.flags, "writeable", True):
         raise ValueError(f"{name} is read-only; pass an array that can be written to")
-    return out
+    return check_address(backend, out, name)
 
 
 def check_disjoint(backend: Backend, results: Iterable[Result], remedy: str) -> None:

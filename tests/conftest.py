@@ -10,17 +10,27 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from devices import EXECUTED, STAND_IN
 from numba.core import config
-
-# In Numba's CUDA simulator `import cupy` finds a stand-in, and so the GPU backend is present.
-if "NUMBA_ENABLE_CUDASIM" in os.environ:
-    sys.path.insert(0, str(Path(__file__).resolve().parent / "support" / "simulator"))
-
 from numerics import Arrays
 
 from softgrad.kernels.cpu import threads
 from softgrad.ops.backend import get_backend
 from softgrad.ops.gpu import BackendUnavailableError
+
+# CuPy is not imported before the GPU backend is asked for; where it is a stand-in, `import cupy` then finds that.
+if STAND_IN:
+    support = Path(__file__).resolve().parent / "support"
+    sys.path[:0] = [str(support / "stand_in"), str(support / "simulator")]
+if EXECUTED:
+    import ptx.building
+    import ptx.switch
+
+    try:
+        ptx.building.library()
+    except ptx.building.NoCompilerError as error:
+        pytest.exit(str(error), returncode=0)
+    ptx.switch.turn_on()
 
 collect_ignore = ["support"]
 if find_spec("numba_cuda") is None:  # there is none for macOS
@@ -84,6 +94,16 @@ def small_blocks() -> Iterator[None]:
         for module in (columns, elementwise, elementwise_losses, gather, linear, search, updates):
             patch.setattr(module, "THREADS", 32)
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def totals() -> Iterator[None]:
+    """What was executed as PTX is noted down for `python -m ptx.totals`."""
+    yield
+    if EXECUTED and "SOFTGRAD_PTX_TOTALS" in os.environ:
+        from ptx.totals import TOTALS
+
+        TOTALS.write(Path(os.environ["SOFTGRAD_PTX_TOTALS"]))
 
 
 SHARED_BYTES = 128 << 10

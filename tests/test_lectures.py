@@ -10,7 +10,7 @@ import heapq
 
 import numpy as np
 import pytest
-from numba.core import config
+from devices import STAND_IN
 from numerics import Arrays, central_difference
 
 from softgrad import ops
@@ -30,7 +30,7 @@ from softgrad.train.model import Batch
 # Half a unit of the last of six decimals.
 SIX = 5.001e-7
 
-slow_on_the_simulator = pytest.mark.skipif(bool(config.ENABLE_CUDASIM), reason="thousands of updates")
+slow_without_a_gpu = pytest.mark.skipif(STAND_IN, reason="thousands of updates by the same few kernels")
 
 
 def assert_digits(found: object, printed: object, digits: object = SIX) -> None:
@@ -188,7 +188,7 @@ def test_003_xor_network_is_learned_on_line() -> None:
             assert np.array_equal(array, expected)
 
 
-@slow_on_the_simulator
+@slow_without_a_gpu
 @pytest.mark.parametrize("seed", range(3))
 def test_003_a_network_learns_xor_by_gradient_descent(backend: Arrays, seed: int) -> None:
     model = train_xor_mlp(seed=seed, backend=backend.backend)

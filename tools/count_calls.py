@@ -27,7 +27,7 @@ from softgrad.ops.gpu import BackendUnavailableError
 from softgrad.train import TrainConfig, Trainer, load_dataset
 
 SIMULATED = "NUMBA_ENABLE_CUDASIM" in os.environ
-SIMULATOR = Path(__file__).resolve().parent.parent / "tests" / "support" / "simulator"
+SUPPORT = Path(__file__).resolve().parent.parent / "tests" / "support"
 
 PACKAGE = Path(softgrad.__file__).resolve().parent
 PARTS = tuple(f"{PACKAGE / part}{os.sep}" for part in ("kernels", "ops", "train"))
@@ -131,7 +131,7 @@ def step_route(optimizer: str) -> Route:
 
 def _gpu() -> Backend | None:
     if SIMULATED:
-        sys.path.insert(0, str(SIMULATOR))
+        sys.path[:0] = [str(SUPPORT / "stand_in"), str(SUPPORT / "simulator")]
         import scheduler
 
         scheduler.install()

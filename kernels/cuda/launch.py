@@ -7,11 +7,12 @@ at no types but the dtypes of its arguments, and a test without a GPU compiles t
 Products and sums are not contracted into fused multiply-adds: an element then has the same bits as on the CPU, where a
 formula says `fma` if it means one.
 
-In Numba's simulator (``NUMBA_ENABLE_CUDASIM=1``) the same functions run as plain Python over NumPy's memory.
+In Numba's simulator (``NUMBA_ENABLE_CUDASIM=1``) the same functions run as plain Python over the arrays' memory.
 """
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
 import re
@@ -180,7 +181,7 @@ def link(ptx: str, capability: tuple[int, int]) -> tuple[bytes, str]:
 
 def address_of(array: Any) -> int:
     """Where an array lies in the GPU's memory."""
-    return int(array.ctypes.data if SIMULATED else array.data.ptr)
+    return int(array.data.ptr)
 
 
 def blocks_for(size: int, per_block: int) -> int:
@@ -198,12 +199,15 @@ def _flattened(arguments: Iterable[Any]) -> Iterator[Any]:
 
 
 def _as_pointer(argument: Any) -> Any:
-    """For the simulator: an array's memory itself, of which it would otherwise give the kernel a copy."""
+    """For the simulator: NumPy's view of an array's memory, of which it would otherwise give the kernel a copy."""
     from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
 
     if isinstance(argument, tuple):
         return tuple(map(_as_pointer, argument))
-    return FakeCUDAArray(np.asarray(argument).reshape(-1)) if isinstance(argument, np.ndarray) else argument
+    if isinstance(argument, np.generic):
+        return argument
+    memory = (ctypes.c_char * argument.nbytes).from_address(argument.data.ptr)
+    return FakeCUDAArray(np.ndarray(argument.size, argument.dtype, memory))
 
 
 def _three(sizes: int | tuple[int, ...]) -> tuple[int, ...]:

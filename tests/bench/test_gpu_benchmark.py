@@ -7,7 +7,7 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from devices import gpu_or_skip
+from devices import STAND_IN, gpu_or_skip
 from numba.core import config
 
 from softgrad.bench import operation
@@ -29,20 +29,19 @@ gpu_or_skip()
 
 pytestmark = pytest.mark.gpu
 
-SIMULATED = config.ENABLE_CUDASIM
 MEASURED = ("softmax", "softmax_cross_entropy_with_grad", "relu_backward", "sgd_update momentum")
 
 
 @pytest.fixture
 def settings(monkeypatch):
-    elements = 1 << 20
-    if SIMULATED:
-        elements = 60
+    elements, peers = 1 << 20, find_peers((), "gpu")
+    if STAND_IN:
+        elements, peers = 60, ("cupy",)  # others look for a card of their own
         monkeypatch.setattr(operation, "GPU_CLASSES", (3, 20))
         monkeypatch.setattr("softgrad.bench.contest.MIN_ROUNDS", 1)
         monkeypatch.setattr("softgrad.bench.contest.ROUND_SECONDS", 1e-6)
         monkeypatch.setattr("softgrad.bench.overhead.SHAPE", (2, 3))
-    return Settings(MEASURED, ("float32",), (ON_GPU,), find_peers((), "gpu"), 1e-6, False, "gpu", elements)
+    return Settings(MEASURED, ("float32",), (ON_GPU,), peers, 1e-6, False, "gpu", elements)
 
 
 def test_it_measures_every_cell_on_the_card(settings):
@@ -79,7 +78,9 @@ def test_both_devices_are_measured_with_the_same_numbers():
     assert 0.1 < float(abs(there).mean()) < 10
 
 
-@pytest.mark.skipif(SIMULATED, reason="each epoch takes minutes in the simulator; a few steps are in test_gpu.py")
+@pytest.mark.skipif(
+    config.ENABLE_CUDASIM, reason="each epoch takes minutes in the simulator; a few steps are in test_gpu.py"
+)
 def test_training_is_timed_on_the_card():
     epochs = list(softgrad_epochs(load_dataset("digits"), TrainConfig(dataset="digits", epochs=2, backend="gpu")))
     assert len(epochs) == 2

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 from devices import gpu_compiler_or_skip
+from ptx import store
+from ptx.store import ARCHITECTURES
 
 from softgrad.kernels import cache, cuda
 from softgrad.kernels.cuda import (
@@ -38,8 +40,6 @@ from softgrad.kernels.formulas.registry import ACTIVATIONS, ELEMENTWISE_LOSSES, 
 from softgrad.kernels.formulas.softmax import LOG_SOFTMAX, SOFTMAX
 
 gpu_compiler_or_skip()
-
-ARCHITECTURES = [(8, 0), (9, 0), (10, 0)]
 
 # Registers of a thread: with 72 a processor of the GPU holds three blocks of 256 threads, 64 bytes each on the way.
 MOST_REGISTERS = {"float32": 72, "float64": 144}
@@ -211,7 +211,6 @@ def reaches(function: Any, wanted: Any) -> bool:
 
 def faults_of(compiled: Compiled) -> Iterator[str]:
     """What is wrong with a kernel's machine code, on any architecture."""
-    library = compiled.kernel.lowered(compiled.signature, ARCHITECTURES[0])
     allowed = SUM_INSTRUCTIONS if compiled.name.startswith(SUMMING) else set()
     threads, blocks = compiled.kernel.bounds
     most_registers = plans.REGISTER_FILE // (threads * blocks)
@@ -219,7 +218,7 @@ def faults_of(compiled: Compiled) -> Iterator[str]:
         most_registers = min(MOST_REGISTERS[compiled.dtype], most_registers)
     for capability in ARCHITECTURES:
         name = f"{compiled.name} for sm_{capability[0]}{capability[1]}"
-        _, ptx = launch.ptx_of(library, capability)
+        ptx = store.ptx_of(compiled.kernel, compiled.signature, capability)
         _, log = launch.link(ptx, capability)
         if compiled.dtype == "float32" and (found := float64_of(ptx) - allowed):
             yield f"{name}: float64 arithmetic ({', '.join(sorted(found))}); a literal, or a call of math?"

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from devices import EXECUTED
 from numba.core import config
 from numerics import Arrays, assert_ulp
 
@@ -17,8 +18,8 @@ from softgrad import ops
 
 pytestmark = pytest.mark.slow
 
-# In the simulator, where a thread is Python, nothing can be long.
-COUNT = 100 if config.ENABLE_CUDASIM else 1_000_000
+# In the simulator, where a thread is Python, nothing can be long; and little where PTX is executed.
+COUNT = 100 if config.ENABLE_CUDASIM else 100_000 if EXECUTED else 1_000_000
 COLUMNS = 8
 
 # Of the exact sum 1, of the result 1, and of exp or log 2.

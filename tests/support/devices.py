@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from numba.core import config
 
 from softgrad.ops.backend import Backend, get_backend
 from softgrad.ops.gpu import BackendUnavailableError
+
+# Are kernels executed as PTX, or by the simulator? CuPy and the GPU are stand-ins then.
+EXECUTED = "SOFTGRAD_PTX" in os.environ
+STAND_IN = EXECUTED or bool(config.ENABLE_CUDASIM)
 
 
 def gpu_or_skip() -> Backend:
@@ -29,3 +35,13 @@ def gpu_compiler_or_skip() -> None:
     except (ImportError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         pytest.skip(f"compiling for a GPU needs softgrad[compile] ({reason[:80]})", allow_module_level=True)
+
+
+def interpreter_or_skip() -> None:
+    """Skips the module that asks at its import if the interpreter of PTX cannot be built."""
+    from ptx.building import NoCompilerError, library
+
+    try:
+        library()
+    except NoCompilerError as error:
+        pytest.skip(str(error), allow_module_level=True)

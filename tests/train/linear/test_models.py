@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numba.core import config
+from devices import STAND_IN
 from numerics import Arrays, assert_same_bits, central_difference, one_quick
 from numpy.testing import assert_allclose
 
@@ -37,13 +37,13 @@ def overlapping(rows: int = 60) -> tuple[np.ndarray, np.ndarray]:
     return x, labels
 
 
-slow_on_the_simulator = pytest.mark.skipif(bool(config.ENABLE_CUDASIM), reason="hundreds of updates")
+slow_without_a_gpu = pytest.mark.skipif(STAND_IN, reason="hundreds of updates by the same few kernels")
 
 
 # ---- what they learn
 
 
-@slow_on_the_simulator
+@slow_without_a_gpu
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("model", one_quick(CLASSIFIERS))
 @pytest.mark.parametrize(("batch_size", "epochs"), [(1, 40), (7, 300), (None, 800)])
