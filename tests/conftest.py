@@ -87,6 +87,7 @@ def small_blocks() -> Iterator[None]:
         patch.setattr(plans, "MOST_THREADS", {"f": 64, "d": 64})
         patch.setattr(plans, "MOST_ITEMS", {"f": 8, "d": 4})
         patch.setattr(sums, "THREADS", 64)
+        patch.setattr(sums, "FEWEST_ELEMENTS", 64)
         patch.setattr(search, "MOST_BLOCKS", 2)
         for module in (information, sampling):
             patch.setattr(module, "THREADS", 64)

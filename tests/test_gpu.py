@@ -1,10 +1,11 @@
 """What is the GPU backend's alone: devices, streams, errors after which the GPU goes on, and rows of every width.
 
-The other tests run over it, too, by their `backend` fixture, where there is a GPU or Numba's CUDA simulator.
+The other tests run over it, too, by their `backend` fixture, where there is a GPU or what stands in for one.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,15 @@ def test_parts_of_a_row_that_are_all_masked_add_nothing(classes: int) -> None:
     for temperature in (1.0, 0.5):
         y = GPU.get(ops.softmax(GPU.put(x), temperature=temperature))
         np.testing.assert_allclose(y, ops.softmax(x, temperature=temperature), rtol=1e-6)
+
+
+@pytest.mark.parametrize("rows", [1, 64, 65, 200] + ([] if config.ENABLE_CUDASIM else [16_385, 40_000]))
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_losses_are_added_by_one_block_or_by_many(rows: int, dtype: type) -> None:
+    x, labels = logits(rows, 2, dtype), rng.integers(0, 2, rows)
+    each = ops.softmax_cross_entropy(GPU.put(x), GPU.put(labels), reduction="none")
+    total = ops.softmax_cross_entropy(GPU.put(x), GPU.put(labels), reduction="sum")
+    assert_ulp(GPU.get(total), np.array(math.fsum(GPU.get(each).astype(np.float64))), 1)
 
 
 def test_numpy_and_cupy_arrays_do_not_mix() -> None:

@@ -137,6 +137,7 @@ def launch_everything(dtype: np.dtype) -> None:
         for values, (array, losses) in product([loss.defaults, *operands], [(x, empty), (odd, x)]):
             cuda.elementwise_loss_forward(loss)(array, x, values, losses)
             cuda.elementwise_loss_with_grad(loss)(array, x, values, 0.5, losses, array)
+    sums.sum_of(Stand((100_000,), dtype))  # of many blocks
     for condition in (PROBABILITIES, SIGNS, WEIGHTS):
         cuda.first_failing(condition.holds)(x)
     of_rows, index = Stand((64,), dtype), Stand((64,), np.int64)
