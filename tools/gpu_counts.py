@@ -84,10 +84,10 @@ class Cost:
 
     def share_of_copies(self, card: Card) -> float:
         """How near a copy of the needed bytes it comes by the model, of arrays many times as large."""
-        time = sum(
-            seconds(card, one.shape, one.grid * (SCALE if one.grid > 1 else 1), one.slots * SCALE, one.sectors * SCALE)
-            for one in self.launches
-        )
+        time = 0.0
+        for one in self.launches:
+            scale = SCALE if one.grid > 1 else 1  # what one block adds at the end does not grow
+            time += seconds(card, one.shape, one.grid * scale, one.slots * scale, one.sectors * scale)
         return self.needed * SCALE / card.copy_rate / time
 
 

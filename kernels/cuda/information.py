@@ -1,6 +1,6 @@
 """Information measures of the rows of a matrix on the GPU, and what tells whether the rows are distributions.
 
-A row is read once, by a warp or, if it is wide, by a block.
+A row is read once, by some lanes of a warp or, if it is wide, by a block.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from softgrad.kernels.formulas.information import Measure, add_mass, add_term, c
 from softgrad.kernels.formulas.primitives import const
 from softgrad.kernels.formulas.sums import settled
 
-# The threads of a block, and up to how many classes a row is one warp's.
+# The threads of a block, and up to how many classes a row is one warp's; lanes that share one have so many each.
 THREADS = 256
 WARP_CLASSES = 1024
+LANE_CLASSES = 4
 
 
 @cache
@@ -33,34 +34,44 @@ def _row_kernel(measure: Measure, threads: int, number: str) -> Kernel:
 
     def kernel(p, q, out, checks, rows, classes, factor, factor_lost):
         row = int64(cuda.blockIdx.x) * cuda.blockDim.y + cuda.threadIdx.y
-        if row < rows:  # whole warps leave
-            zero = const(factor, 0.0)
-            total, carry = zero, zero
-            mass, mass_carry, below = zero, zero, zero
-            mass_q, mass_carry_q, below_q = zero, zero, zero
-            for j in range(cuda.threadIdx.x, classes, threads):
-                a = p[row * classes + j]
-                b = q[row * classes + j] if two else a
-                total, carry = add_term(total, carry, term(a, b))
-                mass, mass_carry, below = add_mass(mass, mass_carry, below, a)
-                total, carry = settled(total, carry)
-                mass, mass_carry = settled(mass, mass_carry)
-                if two:
-                    mass_q, mass_carry_q, below_q = add_mass(mass_q, mass_carry_q, below_q, b)
-                    mass_q, mass_carry_q = settled(mass_q, mass_carry_q)
-            total, carry = team_sum(total, carry)
-            mass, mass_carry = team_sum(mass, mass_carry)
-            below = team_max(below)
+        here = row < rows  # other lanes go along: they are waited for
+        zero = const(factor, 0.0)
+        total, carry = zero, zero
+        mass, mass_carry, below = zero, zero, zero
+        mass_q, mass_carry_q, below_q = zero, zero, zero
+        for j in range(cuda.threadIdx.x, classes if here else 0, threads):
+            a = p[row * classes + j]
+            b = q[row * classes + j] if two else a
+            total, carry = add_term(total, carry, term(a, b))
+            mass, mass_carry, below = add_mass(mass, mass_carry, below, a)
+            total, carry = settled(total, carry)
+            mass, mass_carry = settled(mass, mass_carry)
             if two:
-                mass_q, mass_carry_q = team_sum(mass_q, mass_carry_q)
-                below_q = team_max(below_q)
-            if cuda.threadIdx.x == 0:
-                out[row] = finish(total, carry, factor, factor_lost)
-                checks[row] = check_of(mass, mass_carry, below)
-                if two:
-                    checks[rows + row] = check_of(mass_q, mass_carry_q, below_q)
+                mass_q, mass_carry_q, below_q = add_mass(mass_q, mass_carry_q, below_q, b)
+                mass_q, mass_carry_q = settled(mass_q, mass_carry_q)
+        total, carry = team_sum(total, carry)
+        mass, mass_carry = team_sum(mass, mass_carry)
+        below = team_max(below)
+        if two:
+            mass_q, mass_carry_q = team_sum(mass_q, mass_carry_q)
+            below_q = team_max(below_q)
+        if here and cuda.threadIdx.x == 0:
+            out[row] = finish(total, carry, factor, factor_lost)
+            checks[row] = check_of(mass, mass_carry, below)
+            if two:
+                checks[rows + row] = check_of(mass_q, mass_carry_q, below_q)
 
     return Kernel(kernel)
+
+
+def _threads_for(classes: int) -> int:
+    """How many threads share a row: a power of two."""
+    if classes > WARP_CLASSES:
+        return THREADS
+    threads = 1
+    while threads < WARP and threads * LANE_CLASSES < classes:
+        threads *= 2
+    return threads
 
 
 @cache
@@ -68,7 +79,7 @@ def information_measure(measure: Measure) -> Callable[..., None]:
     def measured(distributions, factor, factor_lost, out, checks):
         p, q = distributions[0], distributions[-1]
         rows, classes = p.shape
-        threads = WARP if classes <= WARP_CLASSES else THREADS
+        threads = _threads_for(classes)
         block = threads, THREADS // threads
         sizes, factors = (np.int64(rows), np.int32(classes)), (p.dtype.type(factor), p.dtype.type(factor_lost))
         kernel = _row_kernel(measure, threads, p.dtype.char)
