@@ -63,7 +63,7 @@ $(COMPILER): $(INSTALLED)
 	@touch $@
 
 test-gpu-compiled: $(COMPILER)  ## Compile every GPU kernel for three architectures, and look at the machine code.
-	$(BIN)/python -m pytest --numprocesses=auto -rP tests/kernels/test_cuda_compile.py
+	$(BIN)/python -m pytest --numprocesses=auto -rP tests/kernels/test_cuda_compile.py tests/kernels/test_cuda_launch.py
 
 # Each architecture once, and each order of warps: forward, backward, and at random from a seed.
 test-gpu-executed: $(COMPILER)  ## The tests of the GPU backend over the kernels' PTX, executed on the processor.
