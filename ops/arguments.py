@@ -38,7 +38,7 @@ def as_array(backend: Backend, value: Any, name: str, *, unmask: str = FILLED) -
         If it begins where a GPU cannot read it.
     """
     if type(value) is backend.array_type:
-        return check_address(backend, value, name)
+        return value if backend is CPU else check_address(backend, value, name)
     refuse_masked(value, name, unmask)
     try:
         if hasattr(value, "__dlpack__") and not hasattr(value, OWN_INTERFACE[backend.name]):

@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -100,8 +100,8 @@ def turn_on() -> None:
     ptx.switch.turn_on()
 
 
-def cost_of(call: Callable[[], Any], elements: int, needed: int) -> Cost:
-    """What a call costs the second time."""
+def counted(call: Callable[[], Any]) -> tuple[tuple[Launch, ...], int]:
+    """What a call launches the second time, and how often it asks CuPy."""
     import cupy
     from ptx.totals import measured
 
@@ -109,7 +109,7 @@ def cost_of(call: Callable[[], Any], elements: int, needed: int) -> Cost:
     before = cupy.calls()
     with measured() as launches:
         call()
-    found = [
+    found = tuple(
         Launch(
             Shape(int(np.prod(one.block)), registers_of(one.program.text), one.shared_bytes),
             int(np.prod(one.grid)),
@@ -118,8 +118,8 @@ def cost_of(call: Callable[[], Any], elements: int, needed: int) -> Cost:
             int(one.counts.load_sectors + one.counts.store_sectors),
         )
         for one in launches
-    ]
-    return Cost(elements, needed, tuple(found), cupy.calls() - before)
+    )
+    return found, cupy.calls() - before
 
 
 @cache
@@ -177,8 +177,8 @@ def cost(name: str, shape: tuple[int, ...], dtype: str) -> Cost:
         found = getattr(ops, function)(*case.arguments, **options)
         results[:] = found if isinstance(found, tuple) else [found]
 
-    counted = cost_of(call, case.arguments[0].size, 0)
-    return replace(counted, needed=case.read + array_bytes(results))
+    launches, cupy_calls = counted(call)
+    return Cost(case.arguments[0].size, case.read + array_bytes(results), launches, cupy_calls)
 
 
 ABOUT = """# What the kernels for the GPU cost, counted

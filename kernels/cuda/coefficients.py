@@ -73,11 +73,16 @@ def caps_of(plan: Plan) -> Function:
 # ---- sums
 
 
+def sums_terms(asked: Asked) -> bool:
+    """Are terms summed beside the exponentials?"""
+    return holds_others(asked) or asked.smoothed
+
+
 def term_of(plan: Plan, asked: Asked) -> Function | None:
     """The term that is summed beside the exponentials: c_j (m - z_j), m - z_j, or none."""
-    if holds_others(asked):
-        return _term_of_other
-    return _term_of_one(plan) if asked.smoothed else None
+    if not sums_terms(asked):
+        return None
+    return _term_of_other if holds_others(asked) else _term_of_one(plan)
 
 
 @jitable

@@ -22,6 +22,7 @@ from softgrad.kernels.cuda.coefficients import (
     others_sum_of,
     pull_of,
     sums_of,
+    sums_terms,
     term_of,
 )
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for, empty
@@ -89,13 +90,8 @@ def _part_kernel(plan: Plan, asked: Asked) -> Kernel:
     """The kernel that leaves each part's largest logit, the rest of its exponentials, and its sums of coefficients."""
     read, others_sum, term = _reader_of(plan, asked), others_sum_of(plan, asked), term_of(plan, asked)
     exponentials = exponentials_and_term_of(plan, below_own_largest_of(plain_shift), "x", term)
-    number_type, items, width, part_sums, summing = (
-        NUMBER[plan.number],
-        plan.items,
-        plan.width,
-        PART_SUMS,
-        term is not None,
-    )
+    number_type, items, width = NUMBER[plan.number], plan.items, plan.width
+    part_sums, summing = PART_SUMS, sums_terms(asked)
     others_size, spare_size = items if holds_others(asked) else 1, items if asked.capped else 1
 
     def kernel(logits, targets, weight, largests, rests, of_parts, classes, numbers):
@@ -122,7 +118,7 @@ def _merged_sums_of(asked: Asked, width: int) -> Function:
 
     A part's terms are of distances below its own largest logit; each of its coefficients makes up for that.
     """
-    part_sums, with_others, summing = PART_SUMS, holds_others(asked), holds_others(asked) or asked.smoothed
+    part_sums, with_others, summing = PART_SUMS, holds_others(asked), sums_terms(asked)
 
     def merged_sums(largests, of_parts, first, parts, largest, classes):
         zero = const(largest, 0.0)
@@ -177,12 +173,8 @@ def _whole_kernel(asked: Asked, width: int) -> Kernel:
 
 @cache
 def _wide_gradient(plan: Plan, asked: Asked, scale_of: Function) -> Kernel:
-    read, label_of, gradient, write = (
-        _reader_of(plan, asked),
-        _label_of(asked),
-        gradient_of(plan, asked),
-        writer_of(plan),
-    )
+    read, write = _reader_of(plan, asked), writer_of(plan)
+    label_of, gradient = _label_of(asked), gradient_of(plan, asked)
     number_type, items, width, row_numbers = NUMBER[plan.number], plan.items, plan.width, ROW_NUMBERS
     others_size, spare_size = items if holds_others(asked) else 1, items if asked.capped else 1
 

@@ -19,6 +19,18 @@ struct Addresses {
     }
 };
 
+// What all accesses share: what they cost, and where they may go. `visit(lane, address, races)` does the rest.
+template <class Visit>
+void each_access(const Warp& warp, Access access, const Addresses& addresses, Lanes active, Visit visit) {
+    measure(warp, access, addresses.of, active);
+    Races* const races = races_of(warp, access.space);
+    for (int lane = 0; lane < WARP; lane++) {
+        if (!has(active, lane)) continue;
+        check_place(warp, lane, access, addresses.of[lane]);
+        visit(lane, addresses.of[lane], races);
+    }
+}
+
 // Of registers that are as wide as the memory's elements, which most are, copies of a fixed size.
 template <class Copy>
 void copy_items(Warp& warp, const Instruction& instruction, Access access, int first_operand, int lane, Copy copy) {
@@ -56,17 +68,12 @@ inline void load(Warp& warp, const Instruction& instruction, Lanes active) {
     const Access access = entry_of(instruction).access;
     const Addresses addresses(warp, instruction, access.count, active);
     Lanes unwritten = 0;
-    measure(warp, access, addresses.of, active);
-    Races* const races = races_of(warp, access.space);
-    for (int lane = 0; lane < WARP; lane++) {
-        if (!has(active, lane)) continue;
-        const u64 address = addresses.of[lane];
-        check_place(warp, lane, access, address);
+    each_access(warp, access, addresses, active, [&](int lane, u64 address, Races* races) {
         check_written(lane, access, address);
         if (!is_written(warp, access, address)) unwritten |= 1u << lane;
         if (races) races->read(racing(warp, lane, false, access.read_only), address, u32(size_of(access)));
         copy_to_registers(warp, instruction, access, lane, place_of(warp, access.space, address));
-    }
+    });
     for (int item = 0; item < access.count; item++) warp.mark_unwritten(instruction.operands[item], unwritten, active);
 }
 
@@ -81,12 +88,7 @@ inline void store(Warp& warp, const Instruction& instruction, Lanes active) {
             check_of_written(warp, instruction.operands[1 + item], active, "the stored value");
         unwritten |= warp.unwritten_lanes(instruction.operands[1 + item]);
     }
-    measure(warp, access, addresses.of, active);
-    Races* const races = races_of(warp, access.space);
-    for (int lane = 0; lane < WARP; lane++) {
-        if (!has(active, lane)) continue;
-        const u64 address = addresses.of[lane];
-        check_place(warp, lane, access, address);
+    each_access(warp, access, addresses, active, [&](int lane, u64 address, Races* races) {
         char stored[WARP];
         copy_from_registers(warp, instruction, access, lane, stored);
         char* const to = place_of(warp, access.space, address);
@@ -95,7 +97,7 @@ inline void store(Warp& warp, const Instruction& instruction, Lanes active) {
         std::memcpy(to, stored, bytes);
         if (access.space == Space::SHARED)
             std::fill_n(warp.block->shared_written.begin() + i64(address), bytes, !has(unwritten, lane));
-    }
+    });
 }
 
 // ---- atomics: lanes take their turn, in order
@@ -125,12 +127,7 @@ void each_turn(Warp& warp, const Instruction& instruction, Lanes active, int add
                Combine combine) {
     const Access access = entry_of(instruction).access;
     const Addresses addresses(warp, instruction, address_operand, active);
-    measure(warp, access, addresses.of, active);
-    Races* const races = races_of(warp, access.space);
-    for (int lane = 0; lane < WARP; lane++) {
-        if (!has(active, lane)) continue;
-        const u64 address = addresses.of[lane];
-        check_place(warp, lane, access, address);
+    each_access(warp, access, addresses, active, [&](int lane, u64 address, Races* races) {
         check_written(lane, access, address);
         if (!is_written(warp, access, address))
             throw Fault(lane, "an atomic on shared memory that nothing was written to");
@@ -143,7 +140,7 @@ void each_turn(Warp& warp, const Instruction& instruction, Lanes active, int add
         const T old = *at;
         *at = combine(old, lane);
         if (keeps) warp.lanes_of<T>(instruction.operands[0])[lane] = old;
-    }
+    });
     if (keeps) warp.mark_unwritten(instruction.operands[0], 0, active);
 }
 
