@@ -157,7 +157,7 @@ class Kernels(Protocol):
     def one_hot_forward(self, labels: Array, out: Array) -> None:
         """out[r, j] = 1 where j is the row's label, else 0; the labels must have been checked."""
 
-    def gather_scale(self, x: Array, indices: Array, scale: float, shift: float, out: Array) -> None:
+    def gather_scale(self, x: Array, indices: Array, scale: float, shift: float, out: Array, *, halves: bool) -> None:
         """out[r] = x[indices[r]] * scale + shift; for an index outside the rows the nearest is taken."""
 
     # ---- the search, which is waited for

@@ -1,7 +1,7 @@
 """Arguments in: every op checks and prepares its arrays and numbers here, so that kernels meet only clean ones.
 
-A kernel is given contiguous, aligned arrays of one floating dtype, and floats. What a caller may give is wider: any
-strides and byte order, subclasses and other packages' arrays, float16 (computed in float32), integers and booleans
+A kernel is given contiguous, aligned arrays of one floating dtype, or of the bits of 16-bit floats, and floats. What a
+caller may give is wider: any strides and byte order, subclasses and other packages' arrays, integers and booleans
 (computed in float64); for a number an array without axes. What comes out is the subject of `results`.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from softgrad.ops.backend import CPU, Backend, is_aligned_on_gpu
-from softgrad.ops.dtypes import FLOAT64, INT64, KERNEL_DTYPES, LARGEST_INT64
+from softgrad.ops.dtypes import FLOAT64, INT64, KERNEL_DTYPES, LARGEST_INT64, is_float
 
 # By which an array that is not the backend's own says that the backend's module can make it one.
 OWN_INTERFACE = {"cpu": "__array__", "gpu": "__cuda_array_interface__"}
@@ -99,7 +99,7 @@ def mask_array(backend: Backend, value: Any, shape: tuple[int, ...], name: str =
 
 
 def float_array(backend: Backend, value: Any, name: str, *, unmask: str = FILLED) -> Any:
-    """`value` as an array of float16, float32 or float64; integers and booleans become float64.
+    """`value` as an array of floats of 16, 32 or 64 bits; integers and booleans become float64.
 
     Raises
     ------
@@ -118,8 +118,10 @@ def float_array(backend: Backend, value: Any, name: str, *, unmask: str = FILLED
 
 def check_real(dtype: Any, name: str) -> None:
     """Raise TypeError unless it is a dtype of integers, of booleans, or of floats that the kernels can take."""
-    if dtype.kind not in "iub" and not (dtype.kind == "f" and dtype.itemsize in (2, 4, 8)):
-        raise TypeError(f"{name} must be an array of real numbers (float16, float32, float64 or integers); got {dtype}")
+    if dtype.kind not in "iub" and not is_float(dtype):
+        raise TypeError(
+            f"{name} must be an array of real numbers (float16, bfloat16, float32, float64 or integers); got {dtype}"
+        )
 
 
 def integer_array(backend: Backend, value: Any, name: str, *, beyond: int = LARGEST_INT64) -> Any:
@@ -166,14 +168,18 @@ class _Memory:
 
 
 def contiguous(backend: Backend, array: Any, dtype: Any) -> Any:
-    """The array, or a copy, C-contiguous, aligned and of that dtype; what overflows becomes infinity."""
+    """The array, or a copy, C-contiguous, aligned and of that dtype; what overflows becomes infinity.
+
+    Of 16-bit floats it is their bits.
+    """
     if array.dtype == dtype:
         if backend.takes(array):
-            return array
+            return backend.bits(array)
         if is_contiguous(array):
-            return np.asarray(_Memory(array))
+            return np.asarray(_Memory(backend.bits(array)))
     with np.errstate(all="ignore"):
-        return backend.xp.require(array, dtype, ["C", "A"]) if backend.xp is np else array.astype(dtype, order="C")
+        clean = backend.xp.require(array, dtype, ["C", "A"]) if backend.xp is np else array.astype(dtype, order="C")
+    return backend.bits(clean)
 
 
 def check_shape(array: Any, shape: tuple[int, ...], name: str, of: str) -> None:

@@ -44,7 +44,7 @@ class Rows:
         )
 
     def view(self, backend: Backend, array: Any, dtype: Any) -> Any:
-        """The array, contiguous and of that dtype, as the kernels see it."""
+        """The array, contiguous and of that dtype, as the kernels see it: of 16-bit floats their bits."""
         if self.moved:
             array = array.transpose(self.order)
         return contiguous(backend, array, dtype).reshape(self.view_shape)

@@ -18,6 +18,7 @@ import numpy as np
 
 from softgrad.kernels import Kernels, cpu
 from softgrad.kernels.cpu.activations import small_backward, small_forward
+from softgrad.ops.dtypes import as_bits
 from softgrad.ops.gpu import BackendUnavailableError, load_gpu
 
 
@@ -37,6 +38,8 @@ class Backend:
         The kernels over such arrays.
     takes
         Whether a kernel can take an array as it is: contiguous, and aligned.
+    bits
+        An array as a kernel is given it: on the CPU 16-bit floats are given as their bits, all others as they are.
     """
 
     name: str
@@ -44,12 +47,13 @@ class Backend:
     array_type: type[Any]
     kernels: Kernels
     takes: Callable[[Any], bool]
+    bits: Callable[[Any], Any]
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return get_backend, (self.name,)  # a copy, in this process or another, is the backend of that name
 
 
-CPU = Backend("cpu", np, np.ndarray, cpu, attrgetter("flags.carray"))
+CPU = Backend("cpu", np, np.ndarray, cpu, attrgetter("flags.carray"), as_bits)
 
 # The backend of an array by its very type, of those that have met one; of other types `backend_of` finds it.
 BY_TYPE: dict[type, Backend] = {np.ndarray: CPU}
@@ -73,10 +77,14 @@ def is_aligned_on_gpu(array: Any) -> bool:
     return not array.data.ptr % array.dtype.itemsize
 
 
+def _itself(array: Any) -> Any:
+    return array
+
+
 @cache
 def _gpu() -> Backend:
     cupy, kernels = load_gpu()
-    backend = Backend("gpu", cupy, cupy.ndarray, kernels, _is_ready_on_gpu)
+    backend = Backend("gpu", cupy, cupy.ndarray, kernels, _is_ready_on_gpu, _itself)
     return BY_TYPE.setdefault(cupy.ndarray, backend)
 
 

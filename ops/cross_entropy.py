@@ -221,8 +221,8 @@ def _of_any(
         raise ValueError(f"logits must have at least one class; got shape {shape}")
     rows, computed = Rows(shape, axis), compute_dtype(dtype)
     options = checked_options(backend, given, classes, computed, validate)
-    targets = checked_targets(backend, targets, shape, rows, computed, options, validate)
-    matrix = rows.view(backend, logits, computed)
+    targets = checked_targets(backend, targets, shape, rows, dtype, options, validate)
+    matrix = rows.view(backend, logits, dtype)
     losses = losses_buffer(backend, matrix.shape[:1], computed, reduction)
     divisor = counted(backend, options, targets, classes, reduction)
     if with_grad:
@@ -235,4 +235,4 @@ def _of_any(
         total, grad = sum_of_losses(backend, matrix, targets, options, losses), None
     if reduction == "none":
         losses = losses.reshape(rows.kept_shape)
-    return reduced(total, losses, dtype, reduction, divisor), grad
+    return reduced(total, losses, computed, reduction, divisor), grad

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from softgrad.kernels.formulas.cross_entropy import CrossEntropyOptions
 from softgrad.ops.arguments import as_array, check_shape, convert, float_array
 from softgrad.ops.axes import Rows
 from softgrad.ops.backend import Backend
-from softgrad.ops.dtypes import FLOAT64, LARGEST, LARGEST_INT64
+from softgrad.ops.dtypes import FLOAT64, LARGEST, LARGEST_INT64, compute_dtype, is_float
 from softgrad.ops.labels import check_labels, label_array
 from softgrad.ops.reduction import quotient
 from softgrad.ops.scalars import check_number, shown, whole_number
@@ -62,10 +63,13 @@ def checked_targets(
     options: CrossEntropyOptions | None,
     validate: bool,
 ) -> Any:
-    """The labels of the rows, or the matrix of their probabilities in that dtype; `shape` is the logits'."""
+    """The labels of the rows, or the matrix of their probabilities; `shape` and `dtype` are the logits'.
+
+    Probabilities are of the dtype computed in, or the bits of 16-bit floats if the logits are such.
+    """
     array = as_array(backend, given, "targets")
     ignored = None if options is None else options.ignore_index
-    if array.dtype.kind != "f" or array.ndim != len(shape):
+    if not is_float(array.dtype) or array.ndim != len(shape):
         beyond = -1 if ignored == LARGEST_INT64 else LARGEST_INT64  # bad, and not to be ignored
         labels = label_array(backend, given, "targets", rows.kept_shape, beyond=beyond).reshape(-1)
         if validate:
@@ -74,10 +78,10 @@ def checked_targets(
     if ignored is not None:
         raise ValueError("ignore_index must be None with probability targets; pass integer labels, or leave it out")
     check_shape(array, shape, "targets", "as the logits have, since they are probabilities")
-    matrix = rows.view(backend, float_array(backend, array, "targets"), dtype)
-    if validate and not _in_range(matrix):
+    array = float_array(backend, array, "targets")
+    if validate and not _in_range(array):
         raise ValueError("targets must be finite and not below 0, since they are probabilities")
-    return matrix
+    return rows.view(backend, array, dtype if array.dtype == dtype else compute_dtype(dtype))
 
 
 def counted(backend: Backend, options: CrossEntropyOptions | None, targets: Any, classes: int, reduction: str) -> Any:
@@ -119,10 +123,10 @@ def sum_of_losses(
         return 0.0
     if grad is None:
         return backend.kernels.softmax_cross_entropy_forward(logits, targets, options, losses)
-    scale = scale_for(divisor, logits.dtype)
+    scale = scale_for(divisor, compute_dtype(logits.dtype))
     return backend.kernels.softmax_cross_entropy_with_grad(logits, targets, options, scale, losses, grad)
 
 
 def _in_range(array: Any) -> bool:
     """Are all numbers finite and not below 0? NaN is the smallest of any."""
-    return array.size == 0 or bool(array.min() >= 0 and array.max() <= LARGEST[array.dtype])
+    return array.size == 0 or bool(array.min() >= 0 and array.max() < math.inf)

@@ -106,7 +106,7 @@ ACTIVATION_DOC = """{name}(x) = {formula}, element by element.
 Parameters
 ----------
 x : array_like
-    Any shape and strides. Floats keep their dtype (float16 is computed in float32);
+    Any shape and strides. Floats keep their dtype (16-bit ones are computed in float32);
     integers and booleans become float64.
 out : ndarray, optional
     Where to write, of x's shape and the result's dtype; may be x itself.
@@ -157,7 +157,7 @@ LOSS_DOC = """{formula}, of each element x of the {predictions} and its target t
 Parameters
 ----------
 {predictions} : array_like
-    Any shape and strides. Floats keep their dtype (float16 is computed in float32); integers and booleans
+    Any shape and strides. Floats keep their dtype (16-bit ones are computed in float32); integers and booleans
     become float64.
 targets : array_like
     Of that shape and any real dtype; converted to the dtype computed in.{targets}

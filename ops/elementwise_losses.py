@@ -23,10 +23,10 @@ def _forward(row: ElementwiseLoss) -> Callable[..., Any]:
     def op(x: Any, targets: Any, /, *, reduction: str = "mean", **options: Any) -> Any:
         check_reduction(reduction)
         backend, x, targets, operands, dtype = _prepared(row, x, targets, options, None)
-        losses = losses_buffer(backend, x.shape, x.dtype, reduction)
+        losses = losses_buffer(backend, x.shape, compute_dtype(x.dtype), reduction)
         kernel = backend.kernels.elementwise_loss_forward(row)
         total = kernel(x, targets, operands, losses) if x.size else 0.0
-        return reduced(total, losses, dtype, reduction, x.size)
+        return reduced(total, losses, compute_dtype(dtype), reduction, x.size)
 
     return described_loss(op, row)
 
@@ -35,13 +35,13 @@ def _with_grad(row: ElementwiseLoss) -> Callable[..., Any]:
     def op(x: Any, targets: Any, /, *, reduction: str = "mean", out: Any = None, **options: Any) -> tuple[Any, Any]:
         check_reduction(reduction)
         backend, x, targets, operands, dtype = _prepared(row, x, targets, options, out)
-        losses = losses_buffer(backend, x.shape, x.dtype, reduction)
+        losses = losses_buffer(backend, x.shape, compute_dtype(x.dtype), reduction)
         scale = 1.0 / x.size if reduction == "mean" and x.size else 1.0
         reads = (x, targets, *(operand for operand in operands if not isinstance(operand, float)))
         grad = Result(backend, out, x.shape, dtype, reads)
         kernel = backend.kernels.elementwise_loss_with_grad(row)
         total: Any = kernel(x, targets, operands, scale, losses, grad.target) if x.size else 0.0
-        return reduced(total, losses, dtype, reduction, x.size), grad.returned()
+        return reduced(total, losses, compute_dtype(dtype), reduction, x.size), grad.returned()
 
     return described_loss_with_grad(op, row)
 
@@ -63,43 +63,48 @@ def _prepared(
     else:
         x = float_array(backend, x, row.predictions)
         dtype, computed = x.dtype, compute_dtype(x.dtype)
-        x = contiguous(backend, x, computed)
-        targets = _real_array(backend, targets, "targets", computed)
+        x = contiguous(backend, x, dtype)
+        targets = _real_array(backend, targets, "targets", dtype)
         check_shape(targets, x.shape, "targets", f"as the {row.predictions} have")
     operands = row.defaults
     if options or weights:
-        of_x = (_weight(backend, weights.get(name), name, x, row, validate) for name in row.weights)
+        of_x = (_weight(backend, weights.get(name), name, x.shape, dtype, row, validate) for name in row.weights)
         operands = (*of_x, *parameter_values(row, options, computed))
     if validate and row.targets:
         _check(backend, row.targets, targets, "targets", given)
     return backend, x, targets, operands, dtype
 
 
-def _weight(backend: Backend, value: Any, name: str, x: Any, row: ElementwiseLoss, validate: bool) -> Any:
-    """A weight as the kernels take it: a number, or an array of x's shape and dtype."""
+def _weight(
+    backend: Backend, value: Any, name: str, shape: tuple[int, ...], dtype: Any, row: ElementwiseLoss, validate: bool
+) -> Any:
+    """A weight as the kernels take it beside an x of that shape and dtype: a number, or an array of that shape."""
     if value is None:
         return 1.0
     number = unboxed(value, name) if backend is CPU else value  # on a GPU it stays there
     if isinstance(number, Real):
-        return check_number(number, name, minimum=0.0, dtype=x.dtype)
-    array = _real_array(backend, value, name, x.dtype)
+        return check_number(number, name, minimum=0.0, dtype=compute_dtype(dtype))
+    array = _real_array(backend, value, name, dtype)
     if validate:
         _check(backend, WEIGHTS, array, name, value)
     try:
-        whole = array if array.shape == x.shape else backend.xp.broadcast_to(array, x.shape)
-        return contiguous(backend, whole, x.dtype).reshape(-1)
+        whole = array if array.shape == shape else backend.xp.broadcast_to(array, shape)
+        return contiguous(backend, whole, array.dtype).reshape(-1)
     except ValueError:
         raise ValueError(
-            f"{name} must be a number, or broadcast to the {row.predictions}' shape {x.shape}; got shape {array.shape}"
+            f"{name} must be a number, or broadcast to the {row.predictions}' shape {shape}; got shape {array.shape}"
         ) from None
 
 
 def _real_array(backend: Backend, value: Any, name: str, dtype: Any) -> Any:
-    """Real numbers of any dtype as a clean array of the kernels' dtype; what overflows that becomes infinity."""
+    """Real numbers of any dtype as a clean array of that dtype, or of what that is computed in if they are of another.
+
+    What overflows becomes infinity.
+    """
     array = as_array(backend, value, name)
     if array.dtype.kind not in "iub":
         array = float_array(backend, array, name)
-    return contiguous(backend, array, dtype)
+    return contiguous(backend, array, dtype if array.dtype == dtype else compute_dtype(dtype))
 
 
 def _check(backend: Backend, condition: Condition, array: Any, name: str, given: Any) -> None:

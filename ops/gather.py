@@ -8,7 +8,7 @@ import numpy as np
 
 from softgrad.ops.arguments import as_array, check_real, contiguous, integer_array, is_array
 from softgrad.ops.backend import backend_of
-from softgrad.ops.dtypes import FLOAT64, KERNEL_DTYPES, compute_dtype
+from softgrad.ops.dtypes import FLOAT64, FLOATS, KERNEL_DTYPES, compute_dtype, is_float, is_half
 from softgrad.ops.labels import check_labels
 from softgrad.ops.results import Result
 from softgrad.ops.scalars import check_number
@@ -75,10 +75,12 @@ def gather_scale(
         own = x.dtype.newbyteorder("=")
         dtype = out.dtype if is_array(backend, out) else own if own in KERNEL_DTYPES else FLOAT64
     dtype = np.dtype(dtype).newbyteorder("=")
-    if dtype not in KERNEL_DTYPES:
-        raise TypeError(f"dtype must be float32 or float64; got {dtype}")
-    scale, shift = (check_number(value, name, dtype=dtype) for value, name in ((scale, "scale"), (shift, "shift")))
-    clean = contiguous(backend, x, compute_dtype(x.dtype.newbyteorder("=")))
+    if not is_float(dtype):
+        raise TypeError(f"dtype must be {FLOATS}; got {dtype}")
+    computed = compute_dtype(dtype)
+    scale, shift = (check_number(value, name, dtype=computed) for value, name in ((scale, "scale"), (shift, "shift")))
+    halves = is_half(x.dtype.newbyteorder("="))
+    clean = contiguous(backend, x, x.dtype.newbyteorder("="))
     result = Result(backend, out, (len(indices), x.shape[1]), dtype, (clean, indices), in_place=False)
-    backend.kernels.gather_scale(clean, indices, scale, shift, result.target)
+    backend.kernels.gather_scale(clean, indices, scale, shift, result.target, halves=halves)
     return result.returned()

@@ -13,14 +13,14 @@ from softgrad.kernels.formulas.information import CROSS_ENTROPY, ENTROPY, KL_DIV
 from softgrad.ops.arguments import check_dtype, check_shape, contiguous, float_array, place_of
 from softgrad.ops.axes import Axis, Rows, remembered
 from softgrad.ops.backend import Backend, backend_of
-from softgrad.ops.dtypes import FLOAT16, FLOAT32, FLOAT64, compute_dtype
+from softgrad.ops.dtypes import compute_dtype
 from softgrad.ops.ready import is_like, ready_backend
 from softgrad.ops.results import Result
 from softgrad.ops.scalars import real_number, shown
 
 # How far from 1 the sum of a distribution may be. A softmax over 262,144 classes is that near whoever computed it:
 # rounding to float16 may take all its tiny probabilities up, or to 0; in float32 careless sums lose some digits.
-TOLERANCE = {FLOAT16: 1e-2, FLOAT32: 1e-4, FLOAT64: 1e-6}
+TOLERANCE = {2: 1e-2, 4: 1e-4, 8: 1e-6}
 
 NATS = 1.0, 0.0
 
@@ -53,8 +53,8 @@ def _of_rows(
     factors = _factor_of(base, dtype)
     rows = (remembered if type(axis) is int else Rows)(shape, axis)
     computed = compute_dtype(dtype)
-    views = [rows.view(backend, array, computed) for array in distributions]
-    result = Result(backend, None, rows.keepdims_shape if keepdims else rows.kept_shape, dtype)
+    views = [rows.view(backend, array, dtype) for array in distributions]
+    result = Result(backend, None, rows.keepdims_shape if keepdims else rows.kept_shape, computed)
     checks = backend.xp.empty((len(views), len(views[0])), computed)
     if views[0].size:
         backend.kernels.information_measure(measure)(views, *factors, result.target.reshape(-1), checks)
@@ -62,7 +62,7 @@ def _of_rows(
         result.target[...] = measure.of_nothing
         checks[...] = 0
     if validate:
-        _check_distributions(backend, checks, rows, axis, TOLERANCE[dtype])
+        _check_distributions(backend, checks, rows, axis, TOLERANCE[dtype.itemsize])
     return result.returned()
 
 
@@ -97,8 +97,8 @@ def self_information(p: Any, /, *, base: float | None = None, validate: bool = T
     Parameters
     ----------
     p : array_like
-        Probabilities, any shape and strides. Floats keep their dtype (float16 is computed in float32); integers and
-        booleans become float64.
+        Probabilities, any shape and strides. Floats keep their dtype (16-bit ones are computed in float32);
+        integers and booleans become float64.
     base : float, optional
         Of the logarithm: None is e, for nats; 2 gives bits; any positive number but 1.
     validate : bool, default True
@@ -130,12 +130,12 @@ def self_information(p: Any, /, *, base: float | None = None, validate: bool = T
         backend = backend_of(p=p, out=out)
         p = float_array(backend, p, "p")
     factors = _factor_of(base, p.dtype)
-    clean = contiguous(backend, p, compute_dtype(p.dtype))
+    clean = contiguous(backend, p, p.dtype)
     result = Result(backend, out, p.shape, p.dtype, (clean,))
     position = backend.kernels.first_failing(is_probability)(clean.reshape(-1)) if validate else -1
     if position >= 0:
         place = place_of(position, p.shape)
-        found = f"{float(clean[place]):.8g}" + (f" at {place}" if place else "")
+        found = f"{float(p[place]):.8g}" + (f" at {place}" if place else "")
         raise ValueError(f"p must lie in [0, 1]; found {found}; or pass validate=False")
     backend.kernels.self_information_forward(clean, *factors, result.target)
     return result.returned()
@@ -149,8 +149,8 @@ def entropy(
     Parameters
     ----------
     p : array_like
-        Probabilities, any shape, any strides. Floats keep their dtype (float16 is computed in float32); integers and
-        booleans become float64.
+        Probabilities, any shape, any strides; 16-bit floats are computed in float32, integers and booleans in
+        float64.
     axis : int, tuple of int or None, default -1
         What sums to 1; None is all axes. Unless it is the last, or are the last ones, a copy is made.
     base : float, optional

@@ -10,7 +10,7 @@ import numpy as np
 from softgrad.kernels.formulas.conditions import is_class, is_class_or_ignored
 from softgrad.ops.arguments import contiguous, float_array, integer_array
 from softgrad.ops.backend import Backend, backend_of
-from softgrad.ops.dtypes import FLOAT64, INT64, LARGEST_INT64, compute_dtype
+from softgrad.ops.dtypes import FLOAT64, FLOATS, INT64, LARGEST_INT64, is_float
 from softgrad.ops.ready import has_form, ready_backend
 from softgrad.ops.results import Result
 from softgrad.ops.scalars import check_size, shown, whole_number
@@ -57,7 +57,7 @@ def one_hot(labels: Any, num_classes: int, /, *, dtype: Any = FLOAT64, out: Any 
     num_classes : int
         1 or more.
     dtype : dtype, default float64
-        float16, float32 or float64.
+        float16, bfloat16 (that of `ml_dtypes`), float32 or float64.
     out : ndarray, optional
         Where to write, of shape labels.shape + (num_classes,) and that dtype.
 
@@ -97,8 +97,8 @@ def one_hot(labels: Any, num_classes: int, /, *, dtype: Any = FLOAT64, out: Any 
 @cache
 def _float_dtype(dtype: Any) -> Any:
     dtype = np.dtype(dtype).newbyteorder("=")
-    if dtype.kind != "f" or dtype.itemsize > 8:
-        raise TypeError(f"dtype must be float16, float32 or float64; got {dtype}")
+    if not is_float(dtype):
+        raise TypeError(f"dtype must be {FLOATS}; got {dtype}")
     return dtype
 
 
@@ -123,7 +123,7 @@ def _correct_and_rows(logits: Any, labels: Any, validate: bool) -> tuple[Any, in
     given, labels = labels, label_array(backend, labels, "labels", logits.shape[:1])
     if validate:
         check_labels(backend, labels, logits.shape[1], given=given)
-    clean = contiguous(backend, logits, compute_dtype(logits.dtype))
+    clean = contiguous(backend, logits, logits.dtype)
     return backend.kernels.count_correct(clean, labels), len(labels)
 
 

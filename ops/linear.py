@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from softgrad.ops import half_linear
 from softgrad.ops.arguments import check_dtype, check_shape, contiguous, float_array
-from softgrad.ops.backend import Backend, backend_of
-from softgrad.ops.dtypes import compute_dtype
+from softgrad.ops.backend import CPU, Backend, backend_of
+from softgrad.ops.dtypes import compute_dtype, is_half
 from softgrad.ops.lookup import IDENTITY, check_differentiable, find_activation, parameter_values
 from softgrad.ops.ready import all_disjoint, has_form, is_like, ready_backend
 from softgrad.ops.results import Result, check_disjoint, overlaps
@@ -31,7 +32,7 @@ def linear(
     Parameters
     ----------
     x : array_like
-        Shape (..., inputs). float16 is computed in float32; integers and booleans become float64.
+        Shape (..., inputs). 16-bit floats are computed in float32; integers and booleans become float64.
     w : array_like
         Shape (inputs, outputs), of x's dtype.
     b : array_like, optional
@@ -95,27 +96,29 @@ def linear(
         b = matching(backend, b, "b", x)
         check_shape(b, (outputs,), "b", f"to fit w of shape {w.shape}")
     shape = (*x.shape[:-1], outputs)
-    dtype = compute_dtype(x.dtype)
-    values = parameter_values(row, parameters, dtype)
+    dtype = x.dtype
+    values = parameter_values(row, parameters, compute_dtype(dtype))
 
     rows = math.prod(shape[:-1])
-    matrix = x.astype(dtype, copy=False).reshape(rows, inputs)
-    weights = w.astype(dtype, copy=False)
-    bias = backend.xp.zeros(outputs, dtype) if b is None else contiguous(backend, b, dtype)
+    matrix = x.reshape(rows, inputs)
+    bias = contiguous(backend, backend.xp.zeros(outputs, dtype) if b is None else b, dtype)
 
-    reads = matrix, weights, bias
-    result = Result(backend, out, shape, x.dtype, reads, in_place=False)
-    product = result.target.reshape(rows, outputs)
-    if preactivation is None:
-        matmul(backend, matrix, weights, product)
-        if b is not None or row is not IDENTITY:
-            backend.kernels.bias_activation_forward(row, product, bias, values, None, product)
-    else:
-        kept = Result(backend, preactivation, shape, x.dtype, reads, in_place=False, name="preactivation")
+    reads = matrix, w, bias
+    result = Result(backend, out, shape, dtype, reads, in_place=False)
+    kept = None
+    if preactivation is not None:
+        kept = Result(backend, preactivation, shape, dtype, reads, in_place=False, name="preactivation")
         check_disjoint(backend, (result, kept), "pass two arrays")
-        matmul(backend, matrix, weights, product)
-        kept_product = kept.target.reshape(rows, outputs)
-        backend.kernels.bias_activation_forward(row, product, bias, values, kept_product, product)
+    written = result.target.reshape(rows, outputs)
+    kept_written = None if kept is None else kept.target.reshape(rows, outputs)
+    if backend is CPU and is_half(dtype):
+        with np.errstate(all="ignore"):
+            half_linear.forward(row, matrix, w, bias, values, kept_written, written)
+    else:
+        matmul(backend, matrix, w, result.array.reshape(rows, outputs))
+        if b is not None or row is not IDENTITY or kept is not None:
+            backend.kernels.bias_activation_forward(row, written, bias, values, kept_written, written)
+    if kept is not None:
         kept.returned()
     return result.returned()
 
@@ -220,32 +223,36 @@ def linear_backward(
         saved = grad
     saved = matching(backend, saved, "saved", grad, "grad")
     check_shape(saved, grad.shape, "saved", "as grad has")
-    dtype = compute_dtype(grad.dtype)
-    values = parameter_values(row, parameters, dtype)
+    dtype = grad.dtype
+    values = parameter_values(row, parameters, compute_dtype(dtype))
 
     rows = math.prod(x.shape[:-1])
     clean_grad = contiguous(backend, grad, dtype).reshape(rows, outputs)
     clean_saved = contiguous(backend, saved, dtype).reshape(rows, outputs)
-    matrix = x.astype(dtype, copy=False).reshape(rows, inputs)
-    weights = w.astype(dtype, copy=False)
+    matrix = x.reshape(rows, inputs)
     own = (
         overwrite_grad
         and getattr(grad.flags, "writeable", True)
         and not overlaps(clean_grad, clean_saved, in_place=True)
-        and not any(overlaps(clean_grad, array, in_place=False) for array in (matrix, weights))
+        and not any(overlaps(clean_grad, array, in_place=False) for array in (matrix, w))
     )
-    grad_product = clean_grad if own else backend.xp.empty_like(clean_grad)
 
     # All are computed before the first is returned, since it may lie over an argument that another needs.
-    reads = (clean_grad, clean_saved, matrix, weights, grad_product)
+    reads = (clean_grad, clean_saved, matrix, w)
     of_x = Result(backend, out_x, x.shape, grad.dtype, reads, in_place=False, name="out[0]") if input_grad else None
     of_w = Result(backend, out_w, w.shape, grad.dtype, reads, in_place=False, name="out[1]")
     of_b = Result(backend, out_b, (outputs,), grad.dtype, reads, in_place=False, name="out[2]")
     check_disjoint(backend, (of_w, of_b) if of_x is None else (of_x, of_w, of_b), "pass arrays of their own")
-    backend.kernels.bias_activation_backward(row, clean_grad, clean_saved, values, grad_product, of_b.target)
-    matmul(backend, matrix.T, grad_product, of_w.target)
-    if of_x is not None:
-        matmul(backend, grad_product, weights.T, of_x.target.reshape(rows, inputs))
+    of_matrix = None if of_x is None else of_x.array.reshape(rows, inputs)
+    if backend is CPU and is_half(dtype):
+        with np.errstate(all="ignore"):
+            half_linear.backward(row, clean_grad, clean_saved, matrix, w, values, of_matrix, of_w.array, of_b.array)
+    else:
+        dz = clean_grad.view(dtype) if own else backend.xp.empty(clean_grad.shape, dtype)
+        backend.kernels.bias_activation_backward(row, clean_grad, clean_saved, values, backend.bits(dz), of_b.target)
+        matmul(backend, matrix.T, dz, of_w.array)
+        if of_matrix is not None:
+            matmul(backend, dz, w.T, of_matrix)
     return None if of_x is None else of_x.returned(), of_w.returned(), of_b.returned()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from softgrad.ops.arguments import check_shape, contiguous, convert, float_array
 from softgrad.ops.axes import Rows
 from softgrad.ops.backend import Backend, backend_of
@@ -47,7 +49,7 @@ def linear_cross_entropy(
     Parameters
     ----------
     x : array_like
-        Shape (N, D). float16 is computed in float32; integers and booleans become float64.
+        Shape (N, D). 16-bit floats are computed in float32; integers and booleans become float64.
     w : array_like
         Shape (D, C), of x's dtype, with C at least 1.
     targets : array_like
@@ -162,7 +164,7 @@ def _in_chunks(
     if bias is not None:
         bias = matching(backend, bias, "bias", x)
         check_shape(bias, (classes,), "bias", f"to fit w of shape {w.shape}")
-        bias = contiguous(backend, bias, computed)
+        bias = contiguous(backend, bias, dtype)
     rows = len(x)
     chunk = _chunk_rows(backend, chunk_rows, rows, classes * computed.itemsize)
     options = checked_options(backend, given, classes, computed, validate)
@@ -171,14 +173,14 @@ def _in_chunks(
     divisor = counted(backend, options, targets, classes, reduction)
 
     xp = backend.xp
-    x, w = x.astype(computed, copy=False), w.astype(computed, copy=False)
+    w = w.astype(computed, copy=False)
     losses = losses_buffer(backend, (rows,), computed, reduction)
     buffer = xp.empty((chunk, classes), computed)
     dx: Any = None
     dw: Any = None
     dbias: Any = None
     if with_grad:
-        dx, dw = xp.empty(x.shape, computed), xp.zeros(w.shape, computed)
+        dx, dw = xp.empty(x.shape, dtype), xp.zeros(w.shape, computed)
         # dx comes by its columns: of few rows w @ g.T takes BLAS half the time of g @ w.T.
         columns = xp.empty((inputs, chunk), computed)
         block = (
@@ -190,7 +192,8 @@ def _in_chunks(
     for start in range(0, rows, chunk):
         here = slice(start, min(start + chunk, rows))
         logits = buffer[: here.stop - start]
-        matmul(backend, x[here], w, logits)
+        x_here = x[here].astype(computed, copy=False)
+        matmul(backend, x_here, w, logits)
         if bias is not None:
             backend.kernels.bias_activation_forward(IDENTITY, logits, bias, (), None, logits)
         of_rows = losses[here] if reduction == "none" else losses
@@ -199,16 +202,17 @@ def _in_chunks(
         if with_grad:
             part_of_dx = columns[:, : len(logits)]
             matmul(backend, w, logits.T, part_of_dx)
-            dx[here] = part_of_dx.T
+            with np.errstate(all="ignore"):
+                dx[here] = part_of_dx.T
             if start == 0:
-                matmul(backend, x[here].T, logits, dw)
+                matmul(backend, x_here.T, logits, dw)
             else:
-                _add_product(backend, x[here].T, logits, block, dw)
+                _add_product(backend, x_here.T, logits, block, dw)
             if bias is not None:
                 backend.kernels.bias_activation_backward(IDENTITY, logits, logits, (), logits, part)
                 dbias += part
-    loss = reduced(total, losses, dtype, reduction, divisor)
-    return loss, (_converted(dx, dtype), _converted(dw, dtype), _converted(dbias, dtype))
+    loss = reduced(total, losses, computed, reduction, divisor)
+    return loss, (dx, _converted(dw, dtype), _converted(dbias, dtype))
 
 
 def _converted(grad: Any, dtype: Any) -> Any:

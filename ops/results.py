@@ -1,8 +1,7 @@
 """Results out: where a kernel writes, which may be the caller's `out`, and what of that lies where it reads.
 
-An `out` may have any strides and byte order, be of a subclass of the array type, hold float16, or share memory with
-anything that the call reads. Kernels meet none of that: what they write to is contiguous, of the dtype computed in, and
-lies apart from what they read.
+An `out` may have any strides and byte order, be of a subclass of the array type, or share memory with anything that
+the call reads. Kernels meet none of that: what they write to is contiguous and lies apart from what they read.
 """
 
 from __future__ import annotations
@@ -13,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from softgrad.ops.arguments import check_address, check_shape, convert, is_array, is_contiguous
+from softgrad.ops.arguments import check_address, check_shape, is_array, is_contiguous
 from softgrad.ops.backend import Backend
-from softgrad.ops.dtypes import KERNEL_DTYPES, compute_dtype
 from softgrad.ops.ready import same_or_disjoint
 
 # How much NumPy may do to find whether two strided arrays have an element in common, which may be exponential.
@@ -30,20 +28,23 @@ class Result:
 
     Attributes
     ----------
+    array
+        The result: `out` itself where that can be written to at once, else a fresh array.
     target
-        What the kernel writes: `out` itself where that is possible, else a fresh array.
+        What the kernel writes: `array`, or where that holds 16-bit floats, their bits.
     memory, name
         `out` as a plain array, or None, and how it is called in messages.
 
     Parameters
     ----------
     reads
-        All arrays that are read before the call is over. Where `out` shares memory with one, `target` is fresh.
+        All arrays that are read before the call is over. Where `out` shares memory with one, `array` is fresh.
     in_place
         Whether the kernel may be given the very memory of an array it reads, of the same dtype, element for element.
     """
 
-    __slots__ = ("_dtype", "_out", "memory", "name", "target")
+    __slots__ = ("_out", "array", "memory", "name", "target")
+    array: Any
     memory: Any
     target: Any
 
@@ -58,30 +59,28 @@ class Result:
         in_place: bool = True,
         name: str = "out",
     ) -> None:
-        self._out, self._dtype, self.name = out, dtype, name
+        self._out, self.name = out, name
         self.memory = memory = None if out is None else writable(backend, out, shape, dtype, name)
         direct = (
             memory is not None
-            and memory.dtype in KERNEL_DTYPES
+            and memory.dtype == dtype
             and is_contiguous(memory)
-            and not any(overlaps(memory, read, in_place) for read in reads)
+            and not any(overlaps(backend.bits(memory), read, in_place) for read in reads)
         )
-        self.target = memory if direct else backend.xp.empty(shape, compute_dtype(dtype))
+        self.array = memory if direct else backend.xp.empty(shape, dtype)
+        self.target = backend.bits(self.array)
 
     def load(self) -> None:
         """Have in `target` what the caller's array holds, for a kernel that reads what it writes."""
-        if self.target is not self.memory:
-            with np.errstate(all="ignore"):
-                self.target[...] = self.memory
+        if self.array is not self.memory:
+            self.array[...] = self.memory
 
     def returned(self) -> Any:
         """What the caller asked for, once `target` is written; without axes a number, as NumPy's functions give it."""
         if self._out is None:
-            result = self.target if self.target.dtype == self._dtype else convert(self.target, self._dtype)
-            return result if result.ndim else result[()]
-        if self.target is not self.memory:
-            with np.errstate(all="ignore"):
-                self.memory[...] = self.target
+            return self.array if self.array.ndim else self.array[()]
+        if self.array is not self.memory:
+            self.memory[...] = self.array
         return self._out
 
 

@@ -54,7 +54,7 @@ def sample_categorical(
     Parameters
     ----------
     logits : array_like
-        Shape (..., C), with C at least 1, any strides. float16 is computed in float32, integers in float64.
+        Shape (..., C), with C at least 1, any strides. 16-bit floats are computed in float32, integers in float64.
     temperature : float, default 1
         T: 0 is the arg-max, drawn uniformly from equal ones; infinity is uniform over the classes above -inf.
     shape : int or tuple of int, optional
@@ -105,7 +105,7 @@ def sample_categorical(
     draws, rows = math.prod(result_shape), math.prod(kept)
     drawn = backend.xp.empty((draws,), np.int64)
     if draws:
-        matrix = contiguous(backend, logits, dtype).reshape(rows, classes)
+        matrix = contiguous(backend, logits, logits.dtype).reshape(rows, classes)
         backend.kernels.sample_categorical_forward(matrix, temperature, key, drawn)
         bad = backend.kernels.first_failing(is_class)(drawn, classes) if validate else -1
         if bad >= 0:

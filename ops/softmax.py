@@ -11,7 +11,7 @@ from softgrad.kernels.formulas.softmax import LOG_SOFTMAX, SOFTMAX, Normalised
 from softgrad.ops.arguments import SEEN, check_dtype, check_shape, float_array, mask_array
 from softgrad.ops.axes import Axis, Rows, remembered
 from softgrad.ops.backend import Backend, backend_of
-from softgrad.ops.dtypes import compute_dtype
+from softgrad.ops.dtypes import KERNEL_DTYPES, compute_dtype
 from softgrad.ops.ready import is_like, ready_backend, ready_target
 from softgrad.ops.results import Result
 from softgrad.ops.scalars import real_number, shown
@@ -58,24 +58,25 @@ def _forward(row: Normalised, x: Any, axis: Axis, temperature: Any, where: Any, 
     backend = backend_of(x=x, where=where, out=out)
     x = float_array(backend, x, "x", unmask=SEEN)
     result = Result(backend, out, x.shape, x.dtype, (x,))
-    _normalise(row, backend, x, axis, temperature, where, result.target)
+    _normalise(row, backend, x, axis, temperature, where, result.array)
     return result.returned()
 
 
 def _normalise(
     row: Normalised, backend: Backend, x: Any, axis: Axis, temperature: Any, where: Any, target: Any
 ) -> None:
-    """Have in `target`, of the dtype computed in, what the row makes of x."""
+    """Have in `target`, of x's dtype, what the row makes of x."""
     if temperature is not ONE:
-        temperature = checked_temperature(temperature, target.dtype)
+        temperature = checked_temperature(temperature, compute_dtype(x.dtype))
     rows = (remembered if type(axis) is int else Rows)(x.shape, axis, backend.kernels.FEWEST_COLUMNS)
     if where is not None:
         hidden, x = _hide(backend, where, x, -math.inf)
     forward = backend.kernels.normalised(row)
-    if rows.moved or not is_like(backend, x, target):
-        written = rows.target(backend, target)
-        forward(rows.view(backend, x, target.dtype), temperature, written)
-        rows.put_back(written, target)
+    if rows.moved or x.dtype not in KERNEL_DTYPES or not is_like(backend, x, target):
+        whole = backend.bits(target)
+        written = rows.target(backend, whole)
+        forward(rows.view(backend, x, x.dtype), temperature, written)
+        rows.put_back(written, whole)
     else:
         forward(x.reshape(rows.view_shape), temperature, target.reshape(rows.view_shape))
     if where is not None:  # a row with nothing to see is NaN, as one of -inf is
@@ -106,26 +107,28 @@ def _backward(row: Normalised, grad: Any, y: Any, axis: Axis, temperature: Any, 
     check_shape(grad, y.shape, "grad", "as y has")
     check_dtype(grad, y.dtype, "grad", "as y is")
     result = Result(backend, out, grad.shape, grad.dtype, (grad, y))
-    _differentiate(row, backend, grad, y, axis, temperature, where, result.target)
+    _differentiate(row, backend, grad, y, axis, temperature, where, result.array)
     return result.returned()
 
 
 def _differentiate(
     row: Normalised, backend: Backend, grad: Any, y: Any, axis: Axis, temperature: Any, where: Any, target: Any
 ) -> None:
-    """Have in `target`, of the dtype computed in, that gradient."""
+    """Have in `target`, of grad's dtype, that gradient."""
     if temperature is not ONE:
         # At temperature 0 the output is constant between ties: its gradient is 0, the kernel's at infinity.
-        temperature = checked_temperature(temperature, target.dtype) or math.inf
+        temperature = checked_temperature(temperature, compute_dtype(grad.dtype)) or math.inf
     rows = (remembered if type(axis) is int else Rows)(grad.shape, axis, backend.kernels.FEWEST_COLUMNS)
     if where is not None:
         hidden, grad = _hide(backend, where, grad, 0.0)
     backward = backend.kernels.normalised_backward(row)
-    if rows.moved or not is_like(backend, grad, target) or not is_like(backend, y, target):
-        written = rows.target(backend, target)
-        views = rows.view(backend, grad, target.dtype), rows.view(backend, y, target.dtype)
+    ready = grad.dtype in KERNEL_DTYPES and is_like(backend, grad, target) and is_like(backend, y, target)
+    if rows.moved or not ready:
+        whole = backend.bits(target)
+        written = rows.target(backend, whole)
+        views = rows.view(backend, grad, grad.dtype), rows.view(backend, y, grad.dtype)
         backward(*views, temperature, written)
-        rows.put_back(written, target)
+        rows.put_back(written, whole)
     else:
         backward(*(array.reshape(rows.view_shape) for array in (grad, y)), temperature, target.reshape(rows.view_shape))
     if where is not None:
@@ -197,7 +200,7 @@ def logsumexp(x: Any, /, *, axis: Axis = LAST, keepdims: bool = False, where: An
     Parameters
     ----------
     x : array_like
-        Any shape, any strides. Floats keep their dtype (float16 is computed in float32);
+        Any shape, any strides. Floats keep their dtype (16-bit ones are computed in float32);
         integers and booleans become float64.
     axis : int, tuple of int or None, default -1
         What is summed over; None is all axes.
@@ -239,11 +242,11 @@ def logsumexp(x: Any, /, *, axis: Axis = LAST, keepdims: bool = False, where: An
     rows = (remembered if type(axis) is int else Rows)(x.shape, axis, backend.kernels.FEWEST_COLUMNS)
     if where is not None:
         _, x = _hide(backend, where, x, -math.inf)
-    view = rows.view(backend, x, compute_dtype(x.dtype))
+    view = rows.view(backend, x, x.dtype)
     shape = rows.keepdims_shape if keepdims else rows.kept_shape
     result = Result(backend, out, shape, x.dtype, (view,), in_place=False)
     if view.shape[1] == 0:
-        result.target[...] = -math.inf
+        result.array[...] = -math.inf
     elif view.size:
         backend.kernels.logsumexp(view, result.target.reshape(view.shape[:1] + view.shape[2:]))
     return result.returned()

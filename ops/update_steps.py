@@ -9,7 +9,7 @@ from typing import Any
 from softgrad.kernels.formulas.registry import UpdateRule
 from softgrad.ops.arguments import check_dtype, check_real, check_shape, contiguous, float_array, is_array
 from softgrad.ops.backend import Backend, backend_of
-from softgrad.ops.dtypes import FLOAT64, compute_dtype
+from softgrad.ops.dtypes import FLOAT32, FLOAT64, compute_dtype, is_float, is_half
 from softgrad.ops.ready import all_disjoint, is_like, ready_backend, same_or_disjoint
 from softgrad.ops.results import Result, check_disjoint, writable
 from softgrad.ops.scalars import check_number, shown, whole_number
@@ -42,7 +42,7 @@ def check_numbers(dtype: Any, **given: Any) -> list[float]:
 
 
 def _checked(dtype: Any, name: str, value: Any) -> float:
-    number = check_number(value, name, minimum=0.0, dtype=FLOAT64 if name in BELOW else dtype)
+    number = check_number(value, name, minimum=0.0, dtype=FLOAT64 if name in BELOW else compute_dtype(dtype))
     if name in BELOW and number >= BELOW[name]:
         raise ValueError(f"{name} must be below {BELOW[name]:g}; got {shown(value)}")
     return number
@@ -67,7 +67,7 @@ def prepared(param: Any, grad: Any, **states: Any) -> tuple[Backend, Any, bool]:
     if backend is not None and is_like(backend, grad, param) and same_or_disjoint(param, grad):
         return backend, grad, True
     backend = backend_of(param=param, grad=grad, **states)
-    if not is_array(backend, param) or param.dtype.kind != "f":
+    if not is_array(backend, param) or not is_float(param.dtype):
         kind = param.dtype if is_array(backend, param) else type(param).__name__
         raise TypeError(f"param must be an array of floats, since it is updated in place; got {kind}")
     dtype = param.dtype.newbyteorder("=")
@@ -75,8 +75,9 @@ def prepared(param: Any, grad: Any, **states: Any) -> tuple[Backend, Any, bool]:
     writable(backend, param, param.shape, dtype, "param")
     grad = float_array(backend, grad, "grad")
     check_shape(grad, param.shape, "grad", "as param has")
-    check_dtype(grad, dtype, "grad", "as param is")
-    return backend, contiguous(backend, grad, compute_dtype(dtype)), False
+    if not (dtype == FLOAT32 and is_half(grad.dtype)):
+        check_dtype(grad, dtype, "grad", "as param is")
+    return backend, contiguous(backend, grad, grad.dtype), False
 
 
 def take_step(

@@ -118,7 +118,7 @@ def adagrad_update(
 
     Notes
     -----
-    The semantics are those of ``torch.optim.Adagrad``; Duchi et al. 2011. float16 is computed in float32.
+    The semantics are those of ``torch.optim.Adagrad``; Duchi et al. 2011. 16-bit floats are computed in float32.
 
     Examples
     --------

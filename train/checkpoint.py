@@ -12,6 +12,7 @@ import numpy as np
 
 import softgrad
 from softgrad.ops.backend import Backend
+from softgrad.ops.dtypes import compute_dtype, dtype_named
 from softgrad.train import description
 from softgrad.train.atomic import atomic_write
 from softgrad.train.config import TrainConfig
@@ -64,7 +65,7 @@ class Checkpoint:
             If the file holds another network than its configuration describes, or weights that are not finite.
         """
         for name, shape in parameter_shapes(self.sizes).items():  # before memory is asked for
-            if not np.isfinite(self._tensor(name, shape, np.dtype(self.config.dtype))).all():
+            if not np.isfinite(self._tensor(name, shape, compute_dtype(dtype_named(self.config.dtype)))).all():
                 raise CheckpointError(
                     f"{self.path} holds weights that are not finite, in {name}: the run diverged; take an earlier one"
                 )

@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 @setting("--decay", type=float, help="Factor on the learning rate over the decay steps.")
 @setting("--decay-steps", type=int, help="Steps of one decay.")
 @setting("--backend", type=LazyChoice("backend"), help="Where to compute.")
-@setting("--dtype", type=LazyChoice("dtype"), help="Of weights and arithmetic.")
+@setting("--dtype", type=LazyChoice("dtype"), help="Of weights and arithmetic; with bfloat16, of storage.")
 @click.option("--run-dir", type=FilePath(), help="Where to write.  [default: a new one under runs/]")
 @click.option("--resume", type=FilePath(), metavar="RUN_DIR", help="Go on with an interrupted run.")
 @json_option

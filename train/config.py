@@ -15,7 +15,7 @@ from softgrad.train.schedules import SCHEDULES, settings_of
 
 MODELS = ("perceptron", "adaline", "logistic", "softmax", "mlp")
 BACKENDS = ("auto", "cpu", "gpu")
-DTYPES = ("float32", "float64")
+DTYPES = ("float32", "float64", "bfloat16")
 HIDDEN = (256, 128)
 ACTIVATION = "relu"
 MOST_UNITS = 2**31  # more are no size of an array of weights
@@ -94,7 +94,8 @@ class TrainConfig:
     batch_size, epochs, seed
         Whole numbers; the seed decides weights and shuffles.
     dtype
-        "float32" or "float64", of weights and arithmetic.
+        "float32" or "float64", of weights and arithmetic; "bfloat16" is what activations, gradients and the weights
+        of a step are stored in, while the weights that learn are float32.
     backend
         "cpu", "gpu", or "auto".
 

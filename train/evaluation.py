@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from softgrad import ops
+from softgrad.ops.dtypes import compute_dtype
 from softgrad.train.data.standardise import Standardisation
 from softgrad.train.model import MLP, Batch
 from softgrad.train.objectives import OBJECTIVES
@@ -114,7 +115,7 @@ def class_probabilities(
     order = xp.arange(len(images))
     ops.gather_scale(xp.asarray(images), order, scale=inputs.scale, shift=inputs.shift, out=batch.inputs)
     probabilities: np.ndarray = to_numpy(OBJECTIVES[objective].probabilities(model.forward(batch), temperature))
-    return probabilities
+    return probabilities.astype(compute_dtype(model.dtype), copy=False)
 
 
 def to_numpy(array: Any) -> Any:

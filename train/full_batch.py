@@ -181,6 +181,8 @@ def _check(
             f"method BFGS keeps a matrix of all pairs of parameters, and takes {MOST_PARAMETERS_OF_BFGS:,} at most; "
             f"the model has {model.params.size:,}: choose L-BFGS-B"
         )
+    if model.params.dtype != model.dtype:
+        raise ValueError(f"model must be in float32 or float64; this one is in {model.dtype}: train it by batches")
     if method == "BFGS" and model.dtype != np.float64:
         raise ValueError(f"method BFGS needs a model in float64; this one is in {model.dtype}: choose L-BFGS-B")
 

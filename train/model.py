@@ -11,6 +11,7 @@ import numpy as np
 
 from softgrad import ops
 from softgrad.ops.backend import Backend
+from softgrad.ops.dtypes import compute_dtype, dtype_named
 
 # Each parameter starts on a cache line of the flat buffer: 64 bytes are 16 float32.
 ALIGNMENT = 16
@@ -29,7 +30,8 @@ class MLP:
     activation : str
         One of `ops.ACTIVATIONS`, of the hidden layers.
     dtype : str
-        "float32" or "float64".
+        "float32", "float64", or "bfloat16": then outputs, gradients and what products read are stored in 16 bits, while
+        `params` are float32, in which small updates are not lost.
     backend : Backend
         Where the arrays live.
     """
@@ -37,22 +39,23 @@ class MLP:
     def __init__(self, sizes: tuple[int, ...], activation: str, dtype: str, backend: Backend) -> None:
         self.sizes = sizes
         self.activation = activation
-        self.dtype = np.dtype(dtype)
+        self.dtype = dtype_named(dtype)
         self.backend = backend
         self.layers = len(sizes) - 1
         self._activations = [*[activation] * (self.layers - 1), None]
         self._shapes = parameter_shapes(sizes)
         self.params = self.zeros()
-        self.grads = self.zeros()
+        self.grads = self._zeros(self.dtype)
         self._take_views()
 
     def _take_views(self) -> None:
-        self._weights, self._biases = self._by_layer(self.params)
+        self._read = self.params if self.params.dtype == self.dtype else self._zeros(self.dtype)
+        self._weights, self._biases = self._by_layer(self._read)
         self._weight_grads, self._bias_grads = self._by_layer(self.grads)
 
     # A copy has flat arrays of its own, and views of these.
     def __getstate__(self) -> dict[str, Any]:
-        views = {"_weights", "_biases", "_weight_grads", "_bias_grads"}
+        views = {"_read", "_weights", "_biases", "_weight_grads", "_bias_grads"}
         return {name: value for name, value in vars(self).items() if name not in views}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -66,7 +69,10 @@ class MLP:
 
     def zeros(self) -> Any:
         """A flat array of zeros that `named` can read like `params`: an optimizer's state, say."""
-        return self.backend.xp.zeros(sum(_padded(shape) for shape in self._shapes.values()), self.dtype)
+        return self._zeros(compute_dtype(self.dtype))
+
+    def _zeros(self, dtype: Any) -> Any:
+        return self.backend.xp.zeros(sum(_padded(shape) for shape in self._shapes.values()), dtype)
 
     def named(self, flat: Any) -> Iterator[tuple[str, Any]]:
         """The name and the view of each parameter in a flat array like `params`."""
@@ -78,13 +84,15 @@ class MLP:
     def initialise(self, seed: int) -> None:
         """Draw weights from N(0, 2 / inputs) and set biases to 0; He et al. 2015, arXiv:1502.01852."""
         rng = np.random.default_rng((seed, 0))
-        for weight, bias in zip(self._weights, self._biases, strict=True):
+        for weight, bias in zip(*self._by_layer(self.params), strict=True):
             draw = rng.standard_normal(weight.shape) * math.sqrt(2.0 / weight.shape[0])
-            weight[...] = self.backend.xp.asarray(draw.astype(self.dtype))
+            weight[...] = self.backend.xp.asarray(draw.astype(weight.dtype))
             bias[...] = 0
 
     def forward(self, batch: Batch) -> Any:
         """The logits of the batch's inputs, in its last output buffer."""
+        if self._read is not self.params:
+            self._read[...] = self.params
         x = batch.inputs
         for layer in range(self.layers):
             x = ops.linear(

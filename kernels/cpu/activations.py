@@ -1,6 +1,6 @@
 """Activations and their backwards: one pass over the arrays, a vector at a time, any formula of the table.
 
-An array for one thread is taken by a NumPy ufunc (`ufuncs`), a larger one flat by a kernel that threads share.
+An array for one thread is taken by a NumPy ufunc (`ufuncs`), a larger one, or one of 16-bit floats, flat by a kernel.
 """
 
 from __future__ import annotations
@@ -48,17 +48,17 @@ def _ufuncs(loop_of: LoopOf, formula: Any, arrays: int, activation: Activation) 
     return Ufuncs(lambda: jitable(loop_of(formula, through_cache)), arrays, len(activation.parameters))
 
 
-def _shared(loop_of: LoopOf, formula: Any, arrays: int) -> Callable[[Any], Callable[..., Any]]:
-    """Which kernel threads share to fill `out`: by the memory touched, one that streams or one that does not."""
+def _kernel_for(loop_of: LoopOf, formula: Any, arrays: int) -> Callable[[Any], Kernel]:
+    """Which kernel fills a larger `out`: by the memory touched, one that streams or one that does not."""
 
     @cache
     def kernel(put: Put) -> Kernel:
         return over_range(loop_of(formula, put), streams=put is past_cache)
 
-    def shared(out: Any) -> Callable[..., Any]:
-        return kernel(past_cache if (arrays + 1) * out.nbytes >= STREAM_BYTES else through_cache).shared
+    def kernel_for(out: Any) -> Kernel:
+        return kernel(past_cache if (arrays + 1) * out.nbytes >= STREAM_BYTES else through_cache)
 
-    return shared
+    return kernel_for
 
 
 @cache
@@ -114,25 +114,25 @@ def _operands(activation: Activation) -> dict[Any, tuple[Any, ...]]:
 
 @cache
 def activation_forward(activation):
-    ufuncs, shared = forward_ufuncs(activation), _shared(_forward_loop, activation.forward, 1)
+    ufuncs, kernel_for = forward_ufuncs(activation), _kernel_for(_forward_loop, activation.forward, 1)
 
     def forward(x, parameters, out):
-        if x.nbytes < threads.PARALLEL_BYTES:
-            ufuncs[x.dtype](x, *map(x.dtype.type, parameters), out)
+        if x.nbytes < threads.PARALLEL_BYTES and (ufunc := ufuncs[x.dtype]) is not None:
+            ufunc(x, *map(x.dtype.type, parameters), out)
         else:
-            shared(out)(x.size, *flattened(x, out), *parameters)
+            kernel_for(out)(x.size, x.nbytes, *flattened(x, out), *parameters)
 
     return forward
 
 
 @cache
 def activation_backward(activation):
-    ufuncs, shared = backward_ufuncs(activation), _shared(_backward_loop, activation.backward, 2)
+    ufuncs, kernel_for = backward_ufuncs(activation), _kernel_for(_backward_loop, activation.backward, 2)
 
     def backward(grad, saved, parameters, out):
-        if grad.nbytes < threads.PARALLEL_BYTES:
-            ufuncs[grad.dtype](grad, saved, *map(grad.dtype.type, parameters), out)
+        if grad.nbytes < threads.PARALLEL_BYTES and (ufunc := ufuncs[grad.dtype]) is not None:
+            ufunc(grad, saved, *map(grad.dtype.type, parameters), out)
         else:
-            shared(out)(grad.size, *flattened(grad, saved, out), *parameters)
+            kernel_for(out)(grad.size, grad.nbytes, *flattened(grad, saved, out), *parameters)
 
     return backward

@@ -17,16 +17,15 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-import numpy as np
-
 from softgrad.kernels.cpu import threads
 from softgrad.kernels.cpu.launch import Kernel, over_range
-from softgrad.kernels.cpu.memory import lanes_of, load, load_until, prefetch, store, store_until, zeros
+from softgrad.kernels.cpu.memory import empty_numbers, lanes_of, load, load_until, prefetch, store, store_until, zeros
 from softgrad.kernels.cpu.threads import thread_count
 from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
 from softgrad.kernels.formulas.softmax import Normalised, infinite_shift, log_sum
 from softgrad.kernels.formulas.sums import SETTLED_EVERY, larger, settled, together, two_sum
+from softgrad.kernels.simd.half import number_dtype
 from softgrad.kernels.simd.vector import LANES
 
 # Bytes of a row in a strip, at most. Narrower strips are slower, even where only they would fit the second-level cache:
@@ -170,19 +169,24 @@ def _rewrite_of(formula):
 
 
 @cache
-def normalised(row: Normalised, shift: Callable[..., Any]) -> Kernel:
-    """The kernel ``(x, temperature, out, strip_columns)`` over strips, for `over_strips`."""
-    of_rest, normalise, keeps_e = row.of_rest, row.normalise, row.keeps == "e"
+def normalised(row: Normalised, shift: Callable[..., Any], halves: bool) -> Kernel:
+    """The kernel ``(x, temperature, out, strip_columns)`` over strips, for `over_strips`.
+
+    Exponentials are kept in `out`, or if that holds 16-bit floats, in which they would be rounded twice, taken anew.
+    """
+    of_rest, normalise, of_e = row.of_rest, row.normalise, row.keeps == "e"
+    keeps_e = of_e and not halves
     exponentials = _exponentials_of(shift, keeps_e)
 
     def written(given, _, largest, norm, temperature):
-        return normalise(given if keeps_e else shift(given, largest, temperature), norm)
+        kept = given if keeps_e else shift(given, largest, temperature)
+        return normalise(exp_nonpositive(kept) if of_e and not keeps_e else kept, norm)
 
     write = _rewrite_of(jitable(written))
 
     def loop(start, stop, x, temperature, out, strip_columns):
         _, classes, inner = x.shape
-        state = np.empty((4, strip_columns), x.dtype)
+        state = empty_numbers((4, strip_columns), x)
         rest = state[1]
         given = out if keeps_e else x
         for strip in range(start, stop):
@@ -209,7 +213,7 @@ def normalised_backward(row: Normalised, tempered: bool) -> Kernel:
 
     def loop(start, stop, grad, y, temperature, out, strip_columns):
         _, classes, inner = grad.shape
-        state = np.empty((4, strip_columns), grad.dtype)
+        state = empty_numbers((4, strip_columns), grad)
         for strip in range(start, stop):
             o, column, columns = _place(strip, inner, strip_columns)
             first = o * classes * inner + column
@@ -224,7 +228,7 @@ _sum_exponentials = _exponentials_of(infinite_shift, False)
 
 def _logsumexp(start, stop, x, temperature, out, strip_columns):
     _, classes, inner = x.shape
-    state = np.empty((4, strip_columns), x.dtype)
+    state = empty_numbers((4, strip_columns), x)
     largest, rest = state[0], state[1]
     for strip in range(start, stop):
         o, column, columns = _place(strip, inner, strip_columns)
@@ -243,7 +247,7 @@ def over_strips(kernel: Kernel, x: Any, *arguments: Any) -> None:
     alone = x.nbytes < threads.PARALLEL_BYTES
     sharing = 1 if alone else thread_count()
     share = sharing // math.gcd(sharing, outer)
-    strips = -(-inner * x.itemsize // (STRIP_ROW_BYTES * share)) * share
+    strips = -(-inner * number_dtype(x.dtype).itemsize // (STRIP_ROW_BYTES * share)) * share
     strip_columns = -(-inner // (strips * LANE_COLUMNS)) * LANE_COLUMNS
     run = kernel.serial if alone else kernel.shared
     run(outer * -(-inner // strip_columns), *arguments, strip_columns)

@@ -39,6 +39,7 @@ from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const
 from softgrad.kernels.formulas.softmax import plain_shift
 from softgrad.kernels.formulas.sums import SETTLED_EVERY, settled, together, two_sum
+from softgrad.kernels.simd.half import number_dtype
 
 # For loops that are asked for none.
 NO_WEIGHT = {dtype: np.empty(0, dtype) for dtype in map(np.dtype, (np.float32, np.float64))}
@@ -181,7 +182,7 @@ _gradient_of_probabilities = by_size(partial(_kernel, False, True), arrays=3)
 
 def _launch(kernel, logits, targets, options, scale, losses, grad):
     weight, ignore_index, label_smoothing, z_loss, softcap = options or DEFAULTS
-    dtype = logits.dtype
+    dtype = number_dtype(logits.dtype)
     mix = 1 - label_smoothing, label_smoothing / logits.shape[1]
     numbers = np.array((*mix, z_loss, softcap or 0, scale), dtype)  # an array: threads are given no tuples
     weight = NO_WEIGHT[dtype] if weight is None else weight
@@ -201,6 +202,6 @@ def softmax_cross_entropy_with_grad(logits, targets, options, scale, losses, gra
     if targets.ndim == 2:
         return _launch(_gradient_of_probabilities, logits, targets, options, scale, losses, grad.reshape(-1))
     if options is None:
-        rows, nbytes, number = logits.shape[0], logits.nbytes, logits.dtype.type(scale)
+        rows, nbytes, number = logits.shape[0], logits.nbytes, number_dtype(logits.dtype).type(scale)
         return label_cross_entropy.loss_and_gradient(rows, nbytes, logits, targets, number, losses, grad)
     return _launch(_gradient_of_labels, logits, targets, options, scale, losses, grad.reshape(-1))

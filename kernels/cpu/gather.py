@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from softgrad.kernels.cpu.launch import over_range
+from functools import cache
+
+from softgrad.kernels.cpu.launch import Kernel, over_range
+from softgrad.kernels.cpu.memory import number_at, set_number
 from softgrad.kernels.formulas.primitives import const, fma
+from softgrad.kernels.simd.half import number_dtype
 
 
-def _gather_rows(start, stop, x, indices, scale, shift, out):
-    scale, shift = out.dtype.type(scale), out.dtype.type(shift)
-    last = x.shape[0] - 1
-    for r in range(start, stop):
-        source, target = x[max(0, min(indices[r], last))], out[r]
-        for j in range(target.size):
-            target[j] = fma(const(scale, source[j]), scale, shift)
+@cache
+def _kernel(halves: bool) -> Kernel:
+    """The kernel for an x of numbers of any kind, or for one of the bits of 16-bit floats."""
+
+    def loop(start, stop, x, indices, scale, shift, out):
+        last = x.shape[0] - 1
+        for r in range(start, stop):
+            source, target = x[max(0, min(indices[r], last))], out[r]
+            for j in range(target.size):
+                value = number_at(source, j) if halves else source[j]
+                set_number(target, j, fma(const(scale, value), scale, shift))
+
+    return over_range(loop)
 
 
-_gather = over_range(_gather_rows)
-
-
-def gather_scale(x, indices, scale, shift, out):
-    _gather(out.shape[0], out.nbytes, x, indices, scale, shift, out)
+def gather_scale(x, indices, scale, shift, out, *, halves):
+    number = number_dtype(out.dtype).type
+    _kernel(halves)(out.shape[0], out.nbytes, x, indices, number(scale), number(shift), out)

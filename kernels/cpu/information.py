@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-import numpy as np
-
 from softgrad.kernels.cpu.horizontal import horizontal_combine, horizontal_max
 from softgrad.kernels.cpu.launch import Kernel, by_size, flat, over_range
 from softgrad.kernels.cpu.memory import (
+    empty_numbers,
     lanes_of,
     line_begin,
     load,
@@ -79,8 +78,8 @@ def _measured_rows(measure: Measure) -> Kernel:
         all_rows, classes = p.shape
         zero = zeros(p)
         factors = const(zero, factor), const(zero, factor_lost)
-        found = np.empty((SUMS, TILE), p.dtype)
-        tile, tile_q = np.empty(TILE * TILE, p.dtype), np.empty(TILE * TILE, p.dtype)
+        found = empty_numbers((SUMS, TILE), p)
+        tile, tile_q = empty_numbers(TILE * TILE, p), empty_numbers(TILE * TILE, p)
         for r in range(start, stop, TILE):
             rows = min(TILE, stop - r)
             if classes <= TILE:

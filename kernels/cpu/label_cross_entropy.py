@@ -6,7 +6,18 @@ import math
 
 from softgrad.kernels.cpu.horizontal import horizontal_sum
 from softgrad.kernels.cpu.launch import by_size, sum_over_blocks
-from softgrad.kernels.cpu.memory import load, load_first, past_cache, store, store_first, zeros
+from softgrad.kernels.cpu.memory import (
+    holds_numbers,
+    load,
+    load_first,
+    number_at,
+    numbers_in,
+    past_cache,
+    set_number,
+    store,
+    store_first,
+    zeros,
+)
 from softgrad.kernels.cpu.narrow import label_logits, tile_exponentials_of
 from softgrad.kernels.cpu.rows import exponentials_of, row_max, scaled_row_by
 from softgrad.kernels.cpu.tiles import TILE, load_labels, load_tile, store_tile
@@ -59,7 +70,7 @@ def _loss_rows(start, stop, scratch, logits, labels, losses):
             label, first, end = labels[r], r * classes, (r + 1) * classes
             largest = row_max(logits, first, end)
             rests[r - start] = _sum_exponentials(logits, first, end, largest, 1.0, logits, first)
-            below[r - start] = largest - logits[r, label] if _in_range(label, classes) else math.nan
+            below[r - start] = largest - number_at(logits, first + label) if _in_range(label, classes) else math.nan
     return _losses_of_block(start, stop, scratch[0], losses)
 
 
@@ -88,21 +99,23 @@ def _loss_and_gradient_kernel(put):
                 store(below, r - start, largest - label_logit)
                 store(rests, r - start, rest)
             return _losses_of_block(start, stop, scratch[0], losses)
-        # The exponentials wait for their sum in `grad`, or beside it if what is written there leaves the cache.
-        waiting = row if streams else grad.reshape(-1)
+        # The exponentials wait for their sum in `grad`, or beside it if what is written there leaves the cache, or is
+        # rounded to 16 bits.
+        apart = streams or not holds_numbers(grad)
+        waiting = row if streams else numbers_in(grad, row)
         for r in range(start, stop):
             label, first, end = labels[r], r * classes, (r + 1) * classes
             known = _in_range(label, classes)
             # Taken before `grad`, which may be the same memory, is written. NaN makes the row's loss NaN.
-            label_logit = logits[r, label] if known else const(scale, math.nan)
-            place = 0 if streams else first
+            label_logit = number_at(logits, first + label) if known else const(scale, math.nan)
+            place = 0 if apart else first
             largest = row_max(logits, first, end)
             rest = _store_exponentials(logits, first, end, largest, 1.0, waiting, place)
             share = scale / (const(rest, 1.0) + rest)
             at_label = cross_entropy_label_gradient(exp_nonpositive(label_logit - largest), rest) * share
             scaled_row(waiting, place, grad, first, end, share if known else const(scale, math.nan))
             if known:
-                grad[r, label] = at_label
+                set_number(grad, first + label, at_label)
             below[r - start], rests[r - start] = largest - label_logit, rest
         return _losses_of_block(start, stop, scratch[0], losses)
 
@@ -110,5 +123,5 @@ def _loss_and_gradient_kernel(put):
 
 
 # ``loss(size, nbytes, logits, labels, losses)`` and ``loss_and_gradient(size, nbytes, logits, labels, scale, losses,
-# grad)``, with `scale` of the logits' dtype.
+# grad)``, with `scale` of the dtype computed in.
 loss, loss_and_gradient = sum_over_blocks(_loss_rows), by_size(_loss_and_gradient_kernel, arrays=2)

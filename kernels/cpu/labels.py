@@ -6,11 +6,12 @@ import math
 
 from softgrad.kernels.cpu.horizontal import horizontal_sum
 from softgrad.kernels.cpu.launch import over_range, sum_over_blocks
-from softgrad.kernels.cpu.memory import lanes_of, load, load_first, load_until, store, zeros
+from softgrad.kernels.cpu.memory import lanes_of, load, load_first, load_until, number_at, set_number, store, zeros
 from softgrad.kernels.cpu.narrow import label_logits
 from softgrad.kernels.cpu.tiles import TILE, load_labels, load_tile
 from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, where
+from softgrad.kernels.simd.half import number_dtype
 from softgrad.kernels.simd.vector import count_true
 
 
@@ -35,7 +36,7 @@ def _row_correct(x, first, label, end):
     """Is x[label] above all of the row before it, and not below any after it? Left as soon as it is not."""
     lanes = lanes_of(x)
     lowest = const(zeros(x), -math.inf)
-    label_logit = const(lowest, x[label])
+    label_logit = const(lowest, number_at(x, label))
     i = first
     while i < label and count_true(load_until(x, i, label, lowest) < label_logit) == lanes:
         i += lanes
@@ -68,15 +69,17 @@ def count_correct(logits, labels):
     return int(_correct(logits.shape[0], logits.nbytes, logits, labels))
 
 
-def _one_hot_rows(start, stop, labels, out):
+def _one_hot_rows(start, stop, labels, zero, one, out):
+    classes = out.shape[1]
     for r in range(start, stop):
-        for j in range(out.shape[1]):
-            out[r, j] = 0
-        out[r, labels[r]] = 1
+        for j in range(classes):
+            set_number(out, r * classes + j, zero)
+        set_number(out, r * classes + labels[r], one)
 
 
 _one_hot = over_range(_one_hot_rows)
 
 
 def one_hot_forward(labels, out):
-    _one_hot(out.shape[0], out.nbytes, labels, out)
+    number = number_dtype(out.dtype).type
+    _one_hot(out.shape[0], out.nbytes, labels, number(0), number(1), out)

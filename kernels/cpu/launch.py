@@ -23,7 +23,7 @@ from numba import njit, prange
 import softgrad.kernels.simd.primitives  # noqa: F401  (registers the overloads that formulas call)
 from softgrad.kernels.cache import enable_cache
 from softgrad.kernels.cpu import threads
-from softgrad.kernels.cpu.memory import Put, end_stream, past_cache, through_cache
+from softgrad.kernels.cpu.memory import Put, empty_numbers, end_stream, holds_numbers, past_cache, through_cache
 from softgrad.kernels.cpu.threads import parallel_entry, thread_count
 from softgrad.kernels.cpu.tiles import TILE
 from softgrad.kernels.formulas.jit import jitable, named
@@ -112,15 +112,16 @@ def sum_over_blocks(loop: Callable[..., Any], *, streams: bool = False, keeps_ro
 
     The loop is called for a block of rows of the first argument at a time, `BLOCK_ROWS`, or `NARROW_BLOCK_ROWS` if they
     fit a tile; the results are added in order, in float64. `scratch` is for the loop's own use, three rows and a tile
-    of that argument's dtype: the rows have a number for each row of a block, and if the loop `streams` or `keeps_row`
-    at least as many as the argument's.
+    of what that argument is computed in: the rows have a number for each row of a block, and if the loop `streams` or
+    `keeps_row`, or the argument holds 16-bit floats, at least as many as the argument's.
     """
     loop = jitable(loop)
     whole_rows = streams or keeps_row
 
     def scratch_for(x):
-        row = max(NARROW_BLOCK_ROWS, x.shape[1]) if whole_rows else NARROW_BLOCK_ROWS
-        return np.empty((3, row), x.dtype), np.empty(TILE * TILE, x.dtype)
+        wide = whole_rows or not holds_numbers(x)
+        row = max(NARROW_BLOCK_ROWS, x.shape[1]) if wide else NARROW_BLOCK_ROWS
+        return empty_numbers((3, row), x), empty_numbers(TILE * TILE, x)
 
     return _sum_over(loop, jitable(scratch_for), _block_rows, BLOCK_ROWS, streams)
 
@@ -129,14 +130,14 @@ def sum_over_elements(loop: Callable[..., Any]) -> Kernel:
     """Compile ``loop(start, stop, scratch, *arguments) -> float`` into a kernel that returns the sum over all elements.
 
     The loop is called for a block of `BLOCK_ELEMENTS` at a time; the results are added in order, in float64. `scratch`
-    is for its own use, a vector of the first argument's dtype.
+    is for its own use, a vector of what the first argument is computed in.
     """
     return _sum_over(jitable(loop), _vector_for, _block_elements, BLOCK_ELEMENTS, False)
 
 
 @jitable
 def _vector_for(x):
-    return np.empty(TILE, x.dtype)
+    return empty_numbers(TILE, x)
 
 
 @jitable

@@ -14,11 +14,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
-from softgrad.kernels.formulas.jit import jitable
+from softgrad.kernels.formulas.jit import jitable, overload
+from softgrad.kernels.simd.half import HALVES, in_memory, rounded, widened
 from softgrad.kernels.simd.vector import (
     INT32,
     LANES,
@@ -26,6 +29,7 @@ from softgrad.kernels.simd.vector import (
     llvm_constant,
     llvm_suffix,
     llvm_type,
+    number_of,
     splat,
     vector_of,
 )
@@ -37,7 +41,7 @@ LINE_BYTES = 64
 def pointer_to(context, builder, array_type, array, index, vector):
     """The address of a vector of lanes from `index` on."""
     data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), llvm_type(vector).as_pointer())
+    return builder.bitcast(builder.gep(data, [index]), in_memory(array_type.dtype, llvm_type(vector)).as_pointer())
 
 
 def first_lanes(builder, count, lanes):
@@ -48,29 +52,67 @@ def first_lanes(builder, count, lanes):
 
 def _lanes_between(builder, low, high, lanes):
     """The mask of the lanes from the `low`th up to the `high`th."""
+    if isinstance(low, ir.Constant):
+        return first_lanes(builder, high, lanes)
     return builder.and_(first_lanes(builder, high, lanes), builder.not_(first_lanes(builder, low, lanes)))
 
 
-def masked_load(builder, pointer, mask, fill):
-    """The lanes of the mask, the others as in `fill`."""
-    name = f"llvm.masked.load.{llvm_suffix(fill.type)}.p0"
-    return call_llvm(builder, name, fill.type, (pointer, _alignment(fill), mask, fill))
+def load_whole(builder, element, pointer):
+    """The lanes at an address in an array of such elements."""
+    return widened(builder, element, builder.load(pointer, align=element.bitwidth // 8))
 
 
-def masked_store(builder, pointer, mask, x):
-    """Write the lanes of the mask."""
-    name = f"llvm.masked.store.{llvm_suffix(x.type)}.p0"
-    call_llvm(builder, name, ir.VoidType(), (x, pointer, _alignment(x), mask))
+def store_whole(builder, element, pointer, x):
+    """Write all lanes."""
+    builder.store(rounded(builder, element, x), pointer, align=element.bitwidth // 8)
 
 
-def _alignment(x):
-    return ir.Constant(INT32, 4 if isinstance(x.type.element, ir.FloatType) else 8)
+def load_some(builder, element, pointer, low, high, fill):
+    """The lanes from the `low`th up to the `high`th, the others as in `fill`."""
+    mask = _lanes_between(builder, low, high, fill.type.count)
+    if element not in HALVES:
+        name = f"llvm.masked.load.{llvm_suffix(fill.type)}.p0"
+        return call_llvm(builder, name, fill.type, (pointer, _alignment(element), mask, fill))
+    beside = _beside(builder, pointer.type)
+    _copy(builder, pointer, beside, low, high)
+    return builder.select(mask, load_whole(builder, element, beside), fill)
+
+
+def store_some(builder, element, pointer, low, high, x):
+    """Write the lanes from the `low`th up to the `high`th."""
+    if element not in HALVES:
+        mask = _lanes_between(builder, low, high, x.type.count)
+        name = f"llvm.masked.store.{llvm_suffix(x.type)}.p0"
+        call_llvm(builder, name, ir.VoidType(), (x, pointer, _alignment(element), mask))
+        return
+    beside = _beside(builder, pointer.type)
+    store_whole(builder, element, beside, x)
+    _copy(builder, beside, pointer, low, high)
+
+
+def _beside(builder, pointer_type):
+    """Room for a vector, aligned as an element is: LLVM was seen to merge a vector's with an array's, aligned worse."""
+    vector = pointer_type.pointee
+    return builder.bitcast(cgutils.alloca_once(builder, ir.ArrayType(vector.element, vector.count)), pointer_type)
+
+
+def _copy(builder, source, target, low, high):
+    """Copy some lanes of 16 bits: under a mask AVX2 has no such access, and LLVM would look at each lane's bit."""
+    none = builder.icmp_signed("<=", high, low)
+    count = builder.select(none, ir.Constant(high.type, 0), builder.sub(high, low))
+    element = source.type.pointee.element.as_pointer()
+    first = [builder.gep(builder.bitcast(place, element), [low]) for place in (target, source)]
+    cgutils.raw_memcpy(builder, *first, count, element.pointee.width // 8)
+
+
+def _alignment(element):
+    return ir.Constant(INT32, element.bitwidth // 8)
 
 
 @intrinsic
 def lanes_of(typing_context, array):
     """The number of lanes that an array is read in."""
-    lanes = LANES[array.dtype]
+    lanes = LANES[number_of(array)]
     return types.intp(array), lambda context, builder, signature, arguments: ir.Constant(ir.IntType(64), lanes)
 
 
@@ -88,7 +130,7 @@ def load(typing_context, array, index):
 
     def codegen(context, builder, signature, arguments):
         pointer = pointer_to(context, builder, signature.args[0], *arguments, vector)
-        return builder.load(pointer, align=array.dtype.bitwidth // 8)
+        return load_whole(builder, array.dtype, pointer)
 
     return vector(array, types.intp), codegen
 
@@ -99,10 +141,65 @@ def store(typing_context, array, index, x):
 
     def codegen(context, builder, signature, arguments):
         pointer = pointer_to(context, builder, signature.args[0], arguments[0], arguments[1], x)
-        builder.store(arguments[2], pointer, align=array.dtype.bitwidth // 8)
+        store_whole(builder, array.dtype, pointer, arguments[2])
         return context.get_dummy_value()
 
     return types.void(array, types.intp, x), codegen
+
+
+@intrinsic
+def number_at(typing_context, array, index):
+    """The number at that place of a contiguous array, of any axes."""
+    number = number_of(array)
+
+    def codegen(context, builder, signature, arguments):
+        data = context.make_array(array)(context, builder, arguments[0]).data
+        return widened(builder, array.dtype, builder.load(builder.gep(data, [arguments[1]])))
+
+    return number(array, types.intp), codegen
+
+
+@intrinsic
+def set_number(typing_context, array, index, number):
+    """Write a number of the type that the array is computed in."""
+    if number != number_of(array):
+        return None
+
+    def codegen(context, builder, signature, arguments):
+        data = context.make_array(array)(context, builder, arguments[0]).data
+        builder.store(rounded(builder, array.dtype, arguments[2]), builder.gep(data, [arguments[1]]))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, number), codegen
+
+
+def empty_numbers(shape, like):
+    """An array for numbers on their way: of the type that the array `like` is computed in."""
+
+
+@overload(empty_numbers)
+def _compiled_empty_numbers(shape, like):
+    if like.dtype in HALVES:
+        return lambda shape, like: np.empty(shape, np.float32)
+    return lambda shape, like: np.empty(shape, like.dtype)
+
+
+def holds_numbers(array):
+    """Are an array's elements what is computed with? Not if they are 16-bit floats."""
+
+
+@overload(holds_numbers)
+def _compiled_holds_numbers(array):
+    return (lambda array: False) if array.dtype in HALVES else (lambda array: True)
+
+
+def numbers_in(array, beside):
+    """A flat array for numbers on their way: the array itself if it holds such, else `beside`."""
+
+
+@overload(numbers_in)
+def _compiled_numbers_in(array, beside):
+    return (lambda array, beside: beside) if array.dtype in HALVES else (lambda array, beside: array.reshape(-1))
 
 
 @intrinsic
@@ -121,12 +218,30 @@ def prefetch(typing_context, array, index):
 
 @intrinsic
 def load_first(typing_context, array, index, count, fill):
-    """The first `count` lanes from `index` on, the others as in the vector `fill`; nothing beyond is read."""
+    """The first `count` lanes from `index` on, the others as in the vector `fill`; nothing beyond the array is read."""
 
     def codegen(context, builder, signature, arguments):
-        array, index, count, fill = arguments
-        pointer = pointer_to(context, builder, signature.args[0], array, index, signature.return_type)
-        return masked_load(builder, pointer, first_lanes(builder, count, signature.return_type.lanes), fill)
+        given, index, count, fill = arguments
+        pointer = pointer_to(context, builder, array, given, index, signature.return_type)
+        zero = ir.Constant(count.type, 0)
+        if array.dtype not in HALVES:
+            return load_some(builder, array.dtype, pointer, zero, count, fill)
+        # What lies behind may be read, and dropped, unless the array ends there.
+        lanes = signature.return_type.lanes
+        size = context.make_array(array)(context, builder, given).nitems
+        behind = builder.icmp_signed("<=", builder.add(index, ir.Constant(index.type, lanes)), size)
+        found = []
+        with builder.if_else(behind) as (whole, part):
+            with whole:
+                mask = first_lanes(builder, count, lanes)
+                of_whole = builder.select(mask, load_whole(builder, array.dtype, pointer), fill)
+                found.append((of_whole, builder.block))
+            with part:
+                found.append((load_some(builder, array.dtype, pointer, zero, count, fill), builder.block))
+        either = builder.phi(fill.type)
+        for value, block in found:
+            either.add_incoming(value, block)
+        return either
 
     return vector_of(array)(array, types.intp, types.intp, vector_of(array)), codegen
 
@@ -138,7 +253,7 @@ def store_first(typing_context, array, index, count, x):
     def codegen(context, builder, signature, arguments):
         array, index, count, x = arguments
         pointer = pointer_to(context, builder, signature.args[0], array, index, signature.args[-1])
-        masked_store(builder, pointer, first_lanes(builder, count, signature.args[-1].lanes), x)
+        store_some(builder, signature.args[0].dtype, pointer, ir.Constant(count.type, 0), count, x)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, x), codegen
@@ -151,7 +266,7 @@ def _load_between(typing_context, array, index, low, high, fill):
     def codegen(context, builder, signature, arguments):
         array, index, low, high, fill = arguments
         pointer = pointer_to(context, builder, signature.args[0], array, index, signature.return_type)
-        return masked_load(builder, pointer, _lanes_between(builder, low, high, signature.return_type.lanes), fill)
+        return load_some(builder, signature.args[0].dtype, pointer, low, high, fill)
 
     return vector_of(array)(array, types.intp, types.intp, types.intp, vector_of(array)), codegen
 
@@ -163,7 +278,7 @@ def _store_between(typing_context, array, index, low, high, x):
     def codegen(context, builder, signature, arguments):
         array, index, low, high, x = arguments
         pointer = pointer_to(context, builder, signature.args[0], array, index, signature.args[-1])
-        masked_store(builder, pointer, _lanes_between(builder, low, high, signature.args[-1].lanes), x)
+        store_some(builder, signature.args[0].dtype, pointer, low, high, x)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, types.intp, x), codegen
@@ -171,11 +286,13 @@ def _store_between(typing_context, array, index, low, high, x):
 
 @intrinsic
 def _stream(typing_context, array, index, x):
-    """Write all lanes past the cache; the address must be that of a cache line."""
+    """Write all lanes past the cache; the address must be that of a cache line, or of a half that a vector fills."""
 
     def codegen(context, builder, signature, arguments):
         pointer = pointer_to(context, builder, signature.args[0], arguments[0], arguments[1], x)
-        instruction = builder.store(arguments[2], pointer, align=LINE_BYTES)
+        stored = rounded(builder, array.dtype, arguments[2])
+        vector_bytes = x.lanes * array.dtype.bitwidth // 8
+        instruction = builder.store(stored, pointer, align=min(LINE_BYTES, vector_bytes))
         instruction.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(INT32, 1)]))
         return context.get_dummy_value()
 
@@ -184,12 +301,16 @@ def _stream(typing_context, array, index, x):
 
 @intrinsic
 def line_begin(typing_context, array, index):
-    """The index, at or before `index`, at which its cache line starts; it may lie before the array."""
+    """The index, at or before `index`, at which its cache line starts, or its half that a vector fills.
+
+    It may lie before the array.
+    """
 
     def codegen(context, builder, signature, arguments):
         data = context.make_array(array)(context, builder, arguments[0]).data
         address = builder.ptrtoint(builder.gep(data, [arguments[1]]), arguments[1].type)
-        beyond = builder.and_(address, ir.Constant(address.type, LINE_BYTES - 1))
+        vector_bytes = LANES[number_of(array)] * array.dtype.bitwidth // 8  # of 16-bit floats half a line
+        beyond = builder.and_(address, ir.Constant(address.type, min(LINE_BYTES, vector_bytes) - 1))
         elements = builder.udiv(beyond, ir.Constant(address.type, array.dtype.bitwidth // 8))
         return builder.sub(arguments[1], elements)
 

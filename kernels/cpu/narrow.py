@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
-from softgrad.kernels.cpu.memory import load, store, zeros
+from softgrad.kernels.cpu.memory import empty_numbers, load, store, zeros
 from softgrad.kernels.cpu.tiles import TILE, load_tile, store_tile
 from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
@@ -49,7 +47,7 @@ def normalised_rows_of(row, shift):
 
     def normalised_rows(start, stop, x, temperature, out):
         classes = x.shape[1]
-        tile = np.empty(TILE * TILE, x.dtype)
+        tile = empty_numbers(TILE * TILE, x)
         for r in range(start, stop, TILE):
             rows = min(TILE, stop - r)
             load_tile(x, r * classes, classes, rows, tile)

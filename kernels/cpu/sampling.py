@@ -8,7 +8,7 @@ import numpy as np
 
 from softgrad.kernels.cpu.horizontal import horizontal_max
 from softgrad.kernels.cpu.launch import over_range
-from softgrad.kernels.cpu.memory import lanes_of, load, load_until, zeros
+from softgrad.kernels.cpu.memory import empty_numbers, lanes_of, load, load_until, zeros
 from softgrad.kernels.cpu.rows import row_max
 from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, where
@@ -49,7 +49,10 @@ def _draws(start, stop, logits, temperature, key, out):
     lanes = lanes_of(logits)
     zero = zeros(logits)
     lowest, t = const(zero, -math.inf), const(zero, temperature)
-    uniforms, numbers = np.zeros(CHUNK, logits.dtype), np.arange(lanes).astype(logits.dtype)
+    uniforms, numbers = empty_numbers(CHUNK, logits), empty_numbers(lanes, logits)
+    uniforms[:] = 0
+    for lane in range(lanes):
+        numbers[lane] = lane
     for n in range(start, stop):
         first = n % rows * classes
         end = first + classes

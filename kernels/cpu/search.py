@@ -7,26 +7,39 @@ from functools import cache
 from inspect import signature
 
 from softgrad.kernels.cpu.launch import serial
-from softgrad.kernels.cpu.memory import lanes_of, load_until, zeros
+from softgrad.kernels.cpu.memory import lanes_of, load_until, number_at, zeros
 from softgrad.kernels.formulas.conditions import OF_INTEGERS
 from softgrad.kernels.formulas.jit import jitable, named
 from softgrad.kernels.formulas.primitives import const
 from softgrad.kernels.simd.vector import count_true
 
+# Functions, since the compile cache cannot name an intrinsic that another function closes over.
+
+
+@jitable
+def _number_at(x, index):
+    return number_at(x, index)
+
+
+@jitable
+def _integer_at(x, index):
+    return x[index]
+
 
 @cache
 def first_failing(holds: Callable[..., object]) -> Callable[..., int]:
     in_vectors = holds not in OF_INTEGERS
+    read = _number_at if in_vectors else _integer_at
 
     @jitable
     def first(x, *numbers):
         start = 0
         if in_vectors and x.size > 0:
-            lanes, fill = lanes_of(x), const(zeros(x), x[0])
+            lanes, fill = lanes_of(x), const(zeros(x), number_at(x, 0))
             while start < x.size and count_true(holds(load_until(x, start, x.size, fill), *numbers)) == lanes:
                 start += lanes
         for i in range(start, x.size):
-            if not holds(x[i], *numbers):
+            if not holds(read(x, i), *numbers):
                 return i
         return -1
 

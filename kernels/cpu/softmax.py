@@ -12,18 +12,19 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
-import numpy as np
-
 from softgrad.kernels.cpu import columns
 from softgrad.kernels.cpu.horizontal import horizontal_sum
 from softgrad.kernels.cpu.launch import Kernel, by_size, over_range
 from softgrad.kernels.cpu.memory import (
     Put,
+    empty_numbers,
+    holds_numbers,
     lanes_of,
     line_begin,
     load,
     load_first,
     load_within,
+    numbers_in,
     past_cache,
     store_first,
     zeros,
@@ -48,12 +49,14 @@ def _normalised_rows(row: Normalised, shift: Callable[..., Any], put: Put) -> Ke
             return
         zero = zeros(x)
         t = const(zero, temperature)
-        # Kept exponentials wait for their sum in `out` itself, or beside it if what is written there leaves the cache.
-        beside = keeps_e and streams
-        waiting = np.empty(classes, x.dtype) if beside else out.reshape(-1)
+        # Kept exponentials wait for their sum in `out` itself, or beside it if what is written there leaves the cache,
+        # or is rounded to 16 bits.
+        apart = streams or not holds_numbers(out)
+        beside = empty_numbers(classes if keeps_e and apart else 0, x)
+        waiting = beside if streams else numbers_in(out, beside)
         for r in range(start, stop):
             first, end = r * classes, (r + 1) * classes
-            place = 0 if beside else first
+            place = 0 if apart else first
             largest = row_max(x, first, end)
             rest = exponentials(x, first, end, largest, temperature, waiting, place)
             m, norm = const(zero, largest), of_rest(const(zero, rest))
@@ -97,7 +100,7 @@ _sum_exponentials = exponentials_of(infinite_shift, False)
 
 def _logsumexp_rows(start, stop, x, out):
     classes = x.shape[1]
-    tile = np.empty(TILE * TILE, x.dtype)
+    tile = empty_numbers(TILE * TILE, x)
     for r in range(start, stop, TILE):
         rows = min(TILE, stop - r)
         if classes <= TILE:
@@ -124,7 +127,7 @@ def normalised(row: Normalised) -> Callable[..., None]:
     def forward(x, temperature, out):
         if x.ndim == 3:
             shift = plain_shift if temperature == 1 else shifted_logit
-            columns.over_strips(columns.normalised(row, shift), x, x, temperature, out)
+            columns.over_strips(columns.normalised(row, shift, x.itemsize == 2), x, x, temperature, out)
         else:
             kernel = plain if temperature == 1 else tempered
             kernel(x.shape[0], x.nbytes, x, temperature, out)

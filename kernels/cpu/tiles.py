@@ -10,10 +10,19 @@ import math
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
-from softgrad.kernels.cpu.memory import LINE_BYTES, first_lanes, masked_load, masked_store, pointer_to
-from softgrad.kernels.simd.vector import INT32, LANES, Vector, llvm_constant, llvm_type, splat
+from softgrad.kernels.cpu.memory import (
+    LINE_BYTES,
+    load_some,
+    load_whole,
+    pointer_to,
+    store_some,
+    store_whole,
+)
+from softgrad.kernels.simd.half import HALVES, in_memory
+from softgrad.kernels.simd.vector import INT32, LANES, Vector, llvm_constant, llvm_type, number_of, splat
 
 # Rows in a tile, and the classes it has room for.
 TILE = max(LANES.values())
@@ -21,8 +30,8 @@ TILE = max(LANES.values())
 
 def _blocks(builder, array, classes):
     """Square blocks of a tile that fit the registers, as (vector of one side, first row, first class)."""
-    side = LINE_BYTES * 8 // array.dtype.bitwidth
-    vector = Vector(array.dtype, side)
+    side = LINE_BYTES * 8 // number_of(array).bitwidth
+    vector = Vector(number_of(array), side)
     for first_class in range(0, TILE, side):
         with builder.if_then(builder.icmp_signed(">", classes, ir.Constant(classes.type, first_class))):
             for first_row in range(0, TILE, side):
@@ -50,26 +59,37 @@ def _merge(builder, a, b, width, shift):
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT32, lanes), order))
 
 
-def _row_pointer(context, builder, array_type, array, vector, place, r, first_class):
-    """The address of row r of a tile from `first_class` on, the tile at place = (first, classes, rows) in the array.
+def _row_pointer(builder, data, kind, place, r, first_class):
+    """The address, of lanes of that kind, of row r of a tile from `first_class` on.
 
-    A row that is not there stands for the last that is: it is read, and written, more than once.
+    The tile is at place = (first, classes, rows) in the memory from `data` on. A row that is not there stands for the
+    last that is: it is read, and written, more than once.
     """
     first, classes, rows = place
     row = ir.Constant(rows.type, r)
     last = builder.sub(rows, ir.Constant(rows.type, 1))
     row = builder.select(builder.icmp_signed("<", row, rows), row, last)
     index = builder.add(builder.add(first, builder.mul(row, classes)), ir.Constant(first.type, first_class))
-    return pointer_to(context, builder, array_type, array, index, vector)
+    return builder.bitcast(builder.gep(data, [index]), kind.as_pointer())
+
+
+def _beside(builder, data, classes, rows):
+    """Room for the rows of a tile of 16-bit floats, and a vector more; and a function that copies them.
+
+    There no lane has to be masked, which is slow in 16 bits: what lies behind a row is the next one.
+    """
+    room = cgutils.alloca_once(builder, ir.ArrayType(data.type.pointee, TILE * TILE + TILE))
+    beside = builder.bitcast(room, data.type)
+
+    def copy(source, target):
+        cgutils.raw_memcpy(builder, target, source, builder.mul(classes, rows), data.type.pointee.width // 8)
+
+    return beside, copy
 
 
 def _column_pointer(context, builder, tile_type, tile, vector, j, first_row):
     index = ir.Constant(ir.IntType(64), j * TILE + first_row)
     return pointer_to(context, builder, tile_type, tile, index, vector)
-
-
-def _mask(builder, classes, first_class, vector):
-    return first_lanes(builder, builder.sub(classes, ir.Constant(classes.type, first_class)), vector.lanes)
 
 
 @intrinsic
@@ -82,18 +102,27 @@ def load_tile(typing_context, x, first, classes, rows, tile):
 
     def codegen(context, builder, signature, arguments):
         array, first, classes, rows, tile = arguments
-        array_type, tile_type = signature.args[0], signature.args[4]
+        tile_type, halves, zero = signature.args[4], x.dtype in HALVES, ir.Constant(classes.type, 0)
+        data, place = context.make_array(signature.args[0])(context, builder, array).data, (first, classes, rows)
+        if halves:
+            beside, copy = _beside(builder, data, classes, rows)
+            copy(builder.gep(data, [first]), beside)
+            data, place = beside, (zero, classes, rows)
         for vector, first_row, first_class in _blocks(builder, x, classes):
-            mask = _mask(builder, classes, first_class, vector)
-            fill = ir.Constant(context.get_value_type(vector), [0.0] * vector.lanes)
+            kind = in_memory(x.dtype, llvm_type(vector))
+            there = builder.sub(classes, ir.Constant(classes.type, first_class))
+            fill = llvm_constant(llvm_type(vector), 0.0)
             block = []
             for r in range(first_row, first_row + vector.lanes):
-                place = first, classes, rows
-                pointer = _row_pointer(context, builder, array_type, array, vector, place, r, first_class)
-                block.append(masked_load(builder, pointer, mask, fill))
+                pointer = _row_pointer(builder, data, kind, place, r, first_class)
+                block.append(
+                    load_whole(builder, x.dtype, pointer)
+                    if halves
+                    else load_some(builder, x.dtype, pointer, zero, there, fill)
+                )
             for j, column in enumerate(_transposed(builder, block)):
                 pointer = _column_pointer(context, builder, tile_type, tile, vector, first_class + j, first_row)
-                builder.store(column, pointer, align=x.dtype.bitwidth // 8)
+                store_whole(builder, tile_type.dtype, pointer, column)
         return context.get_dummy_value()
 
     return types.void(x, types.intp, types.intp, types.intp, tile), codegen
@@ -105,17 +134,27 @@ def store_tile(typing_context, tile, out, first, classes, rows):
 
     def codegen(context, builder, signature, arguments):
         tile, array, first, classes, rows = arguments
-        tile_type, array_type = signature.args[0], signature.args[1]
+        tile_type, halves, zero = signature.args[0], out.dtype in HALVES, ir.Constant(classes.type, 0)
+        data, place = context.make_array(signature.args[1])(context, builder, array).data, (first, classes, rows)
+        if halves:
+            target = builder.gep(data, [first])
+            data, copy = _beside(builder, data, classes, rows)
+            place = zero, classes, rows
         for vector, first_row, first_class in _blocks(builder, out, classes):
-            mask = _mask(builder, classes, first_class, vector)
+            kind = in_memory(out.dtype, llvm_type(vector))
+            there = builder.sub(classes, ir.Constant(classes.type, first_class))
             block = []
             for j in range(first_class, first_class + vector.lanes):
                 pointer = _column_pointer(context, builder, tile_type, tile, vector, j, first_row)
-                block.append(builder.load(pointer, align=out.dtype.bitwidth // 8))
+                block.append(load_whole(builder, tile_type.dtype, pointer))
             for r, row in enumerate(_transposed(builder, block)):
-                place = first, classes, rows
-                pointer = _row_pointer(context, builder, array_type, array, vector, place, first_row + r, first_class)
-                masked_store(builder, pointer, mask, row)
+                pointer = _row_pointer(builder, data, kind, place, first_row + r, first_class)
+                if halves:
+                    store_whole(builder, out.dtype, pointer, row)
+                else:
+                    store_some(builder, out.dtype, pointer, zero, there, row)
+        if halves:
+            copy(data, target)
         return context.get_dummy_value()
 
     return types.void(tile, out, types.intp, types.intp, types.intp), codegen
@@ -136,7 +175,7 @@ def load_labels(typing_context, labels, start, rows, classes, like):
         last = builder.load(builder.gep(data, [builder.add(start, builder.sub(rows, ir.Constant(rows.type, 1)))]))
         fill = splat(builder, last, TILE)
         pointer = builder.bitcast(builder.gep(data, [start]), fill.type.as_pointer())
-        found = masked_load(builder, pointer, first_lanes(builder, rows, TILE), fill)
+        found = load_some(builder, signature.args[0].dtype, pointer, ir.Constant(rows.type, 0), rows, fill)
         known = builder.icmp_unsigned("<", found, splat(builder, classes, TILE))  # a negative one is a huge one
         numbers = builder.sitofp(builder.trunc(found, ir.VectorType(INT32, TILE)), llvm_type(like))
         return builder.select(known, numbers, llvm_constant(llvm_type(like), math.nan))

@@ -20,6 +20,7 @@ from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
 from softgrad.kernels.formulas.softmax import Normalised, infinite_shift, log_sum
 from softgrad.kernels.formulas.sums import settled, together, two_sum
+from softgrad.kernels.simd.half import number_dtype
 
 # So many neighbours of float32 fill a sector of 32 bytes, the least that the GPU's memory gives. With fewer the better
 # part of what is read for one column is of rows that others read again.
@@ -113,4 +114,4 @@ def launch(kernel: Kernel, arrays: tuple[Any, ...], number: float) -> None:
     outer, classes, inner = arrays[0].shape
     columns = outer * inner
     sizes = np.int64(columns), np.int64(classes), np.int64(inner)
-    kernel.launch(blocks_for(columns, THREADS), THREADS, *arrays, *sizes, arrays[0].dtype.type(number))
+    kernel.launch(blocks_for(columns, THREADS), THREADS, *arrays, *sizes, number_dtype(arrays[0].dtype).type(number))

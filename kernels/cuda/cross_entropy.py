@@ -40,6 +40,7 @@ from softgrad.kernels.formulas.cross_entropy import (
 )
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive
 from softgrad.kernels.formulas.softmax import plain_shift
+from softgrad.kernels.simd.half import number_dtype
 
 Function = Callable[..., Any]
 
@@ -89,7 +90,7 @@ def _plain_sum(kept: Any, spread: Any, classes: int) -> tuple[Any, Any]:
 
 def _of_options(logits: Any, targets: Any, options: CrossEntropyOptions, losses: Any, scale: Any, grad: Any) -> None:
     """Each row's loss, and the gradient unless `grad` is None."""
-    (_, classes), dtype, weight = logits.shape, logits.dtype, options.weight
+    (_, classes), dtype, weight = logits.shape, number_dtype(logits.dtype), options.weight
     asked, numbers = asked_by(targets, options), numbers_of(options, classes, dtype)
     in_packs = [array for array in (logits, None if asked.labelled else targets, grad) if array is not None]
     plan = plan_for(classes, *in_packs)
@@ -111,7 +112,7 @@ def _of_options(logits: Any, targets: Any, options: CrossEntropyOptions, losses:
 def _launch(logits: Any, targets: Any, options: CrossEntropyOptions | None, losses: Any, scale: Any, grad: Any) -> Any:
     """The sum of the losses, left on the GPU."""
     if losses.size == 0:
-        losses = empty(logits.shape[:1], logits.dtype)
+        losses = empty(logits.shape[:1], number_dtype(logits.dtype))
     if options is None and targets.ndim == 1:
         launch_label_cross_entropy(logits, targets, losses, scale, grad)
     else:

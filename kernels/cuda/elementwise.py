@@ -11,11 +11,12 @@ from numba import cuda
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for
 from softgrad.kernels.cuda.memory import LOAD, NUMBER, PACK, STORE, UNPACK, lanes_for, thread_of_grid
 from softgrad.kernels.formulas.registry import Formula
+from softgrad.kernels.simd.half import number_dtype
 
 
 def of_dtype(dtype: Any, numbers: tuple[float, ...]) -> tuple[Any, ...]:
-    """The numbers as a kernel takes them."""
-    return tuple(map(dtype.type, numbers))
+    """The numbers as a kernel over arrays of that dtype takes them."""
+    return tuple(map(number_dtype(dtype).type, numbers))
 
 
 @cache
@@ -75,5 +76,5 @@ def _launch(build: Any, formula: Formula, arrays: tuple[Any, ...], numbers: tupl
     if size:
         lanes = lanes_for(*arrays)
         blocks = blocks_for(size, THREADS * lanes)
-        kernel = build(formula, lanes, dtype.char)
+        kernel = build(formula, lanes, number_dtype(dtype).char)
         kernel.launch(blocks, THREADS, *arrays, np.int64(size), of_dtype(dtype, numbers))

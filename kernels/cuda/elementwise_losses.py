@@ -20,6 +20,7 @@ from softgrad.kernels.cuda.teams import team_of
 from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.registry import ElementwiseLoss
 from softgrad.kernels.formulas.sums import together
+from softgrad.kernels.simd.half import number_dtype
 
 # How many packs a thread takes: the more, the fewer sums of blocks there are to add.
 ROUNDS = 4
@@ -53,16 +54,16 @@ def _operands_at(arrays: tuple[bool, ...]) -> Callable[..., Any]:
 
 @cache
 def elementwise_loss_kernel(
-    loss: ElementwiseLoss, arrays: tuple[bool, ...], keeps: bool, with_grad: bool, lanes: int, number: str
+    loss: ElementwiseLoss, arrays: tuple[bool, ...], keeps: bool, with_grad: bool, lanes: int, items: int, number: str
 ) -> Kernel:
     """The kernel of the losses, of which it `keeps` each or only a block's sum, and of the gradient.
 
-    `arrays` says of each operand whether it is an array.
+    `arrays` says of each operand whether it is an array. A thread takes so many `items` at a time.
     """
     formula, gradient = loss.forward, loss.gradient if with_grad else loss.forward
     operands_at = _operands_at(arrays)
     load, store, unpack, pack, number_type = LOAD[lanes], STORE[lanes], UNPACK[lanes], PACK[lanes], NUMBER[number]
-    items, rounds = PACK_BYTES // np.dtype(number).itemsize, ROUNDS
+    rounds = ROUNDS
     team_sum = team_of(THREADS, float64).sum
 
     def kernel(x, targets, operands, losses, grad, sums, size, scale, zero):
@@ -112,14 +113,15 @@ def _launch(
     keeps, with_grad = losses.size > 0, grad is not None
     written = [array for array, wanted in ((losses, keeps), (grad, with_grad)) if wanted]
     lanes = lanes_for(x, targets, *written)
-    number = x.dtype.type
+    dtype, items = number_dtype(x.dtype), PACK_BYTES // x.dtype.itemsize
+    number = dtype.type
     arrays = tuple(not isinstance(operand, float) for operand in operands)
     given = tuple(operand if array else number(operand) for operand, array in zip(operands, arrays, strict=True))
-    blocks = blocks_for(x.size, THREADS * ROUNDS * (PACK_BYTES // x.dtype.itemsize))
+    blocks = blocks_for(x.size, THREADS * ROUNDS * items)
     sums = empty((blocks,), np.float64)
     results = losses if keeps else x, grad if with_grad else x
     numbers = np.int64(x.size), number(scale), np.float64(0)
-    kernel = elementwise_loss_kernel(loss, arrays, keeps, with_grad, lanes, x.dtype.char)
+    kernel = elementwise_loss_kernel(loss, arrays, keeps, with_grad, lanes, items, dtype.char)
     kernel.launch(blocks, THREADS, x, targets, given, *results, sums, *numbers)
     return sum_of(sums)
 

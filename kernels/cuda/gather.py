@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import cuda, int64
 
+from softgrad.kernels.cuda.elementwise import of_dtype
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for
 from softgrad.kernels.formulas.primitives import const, fma
 
@@ -20,10 +21,9 @@ def _gather_element(x, indices, out, last, columns, scale, shift):
 _gather = Kernel(_gather_element)
 
 
-def gather_scale(x, indices, scale, shift, out):
+def gather_scale(x, indices, scale, shift, out, *, halves):  # a pointer knows what it points to
     if out.size:
         rows, columns = out.shape
-        number = out.dtype.type
         blocks = (rows, blocks_for(columns, THREADS))
-        numbers = np.int64(x.shape[0] - 1), np.int32(columns), number(scale), number(shift)
+        numbers = np.int64(x.shape[0] - 1), np.int32(columns), *of_dtype(out.dtype, (scale, shift))
         _gather.launch(blocks, THREADS, x, indices, out, *numbers)

@@ -11,13 +11,14 @@ from functools import cache
 import numpy as np
 from numba import cuda, int64
 
-from softgrad.kernels.cuda.elementwise import launch_unary
+from softgrad.kernels.cuda.elementwise import launch_unary, of_dtype
 from softgrad.kernels.cuda.launch import Kernel, blocks_for
 from softgrad.kernels.cuda.memory import NUMBER
 from softgrad.kernels.cuda.teams import WARP, team_of
 from softgrad.kernels.formulas.information import Measure, add_mass, add_term, check_of, self_information
 from softgrad.kernels.formulas.primitives import const
 from softgrad.kernels.formulas.sums import settled
+from softgrad.kernels.simd.half import number_dtype
 
 # The threads of a block, and up to how many classes a row is one warp's; lanes that share one have so many each.
 THREADS = 256
@@ -81,8 +82,8 @@ def information_measure(measure: Measure) -> Callable[..., None]:
         rows, classes = p.shape
         threads = _threads_for(classes)
         block = threads, THREADS // threads
-        sizes, factors = (np.int64(rows), np.int32(classes)), (p.dtype.type(factor), p.dtype.type(factor_lost))
-        kernel = _row_kernel(measure, threads, p.dtype.char)
+        sizes, factors = (np.int64(rows), np.int32(classes)), of_dtype(p.dtype, (factor, factor_lost))
+        kernel = _row_kernel(measure, threads, number_dtype(p.dtype).char)
         kernel.launch(blocks_for(rows, block[1]), block, p, q, out, checks, *sizes, *factors)
 
     return measured

@@ -20,6 +20,7 @@ from softgrad.kernels.formulas.cross_entropy import cross_entropy, cross_entropy
 from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
 from softgrad.kernels.formulas.softmax import plain_shift
+from softgrad.kernels.simd.half import number_dtype
 
 Function = Callable[..., Any]
 
@@ -103,7 +104,7 @@ def _wide_gradient(plan: Plan) -> Kernel:
 
 def launch_label_cross_entropy(logits: Any, labels: Any, losses: Any, scale: Any, grad: Any) -> None:
     """Each row's loss, and the gradient unless `grad` is None."""
-    (rows, classes), number = logits.shape, logits.dtype.type
+    (rows, classes), number = logits.shape, number_dtype(logits.dtype).type
     plan = plan_for(classes, logits) if grad is None else plan_for(classes, logits, grad)
     if classes <= plan.width:
         if grad is None:

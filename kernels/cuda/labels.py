@@ -8,6 +8,7 @@ import numpy as np
 from numba import cuda, int32, int64
 
 from softgrad.kernels.cuda import sums
+from softgrad.kernels.cuda.elementwise import of_dtype
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for, empty
 from softgrad.kernels.cuda.teams import WARP, team_of
 
@@ -60,5 +61,5 @@ def _one_hot() -> Kernel:
 def one_hot_forward(labels, out):
     rows, classes = out.shape
     if rows:
-        numbers = np.int32(classes), out.dtype.type(1), out.dtype.type(0)
+        numbers = np.int32(classes), *of_dtype(out.dtype, (1, 0))
         _one_hot().launch((rows, blocks_for(classes, THREADS)), THREADS, labels, out, *numbers)

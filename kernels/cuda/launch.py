@@ -30,6 +30,7 @@ from numba.core import config
 
 import softgrad.kernels.simd.primitives  # noqa: F401  (for a number they are the same on the GPU)
 from softgrad.kernels.cache import entry_path, load_entry, write_entry
+from softgrad.kernels.cuda import half
 from softgrad.kernels.formulas.jit import jitable, named
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
@@ -132,6 +133,8 @@ def signature_of(arguments: Any) -> Any:
     def type_of(argument: Any) -> Any:
         if isinstance(argument, tuple):
             return types.Tuple([*map(type_of, argument)])
+        if argument.dtype.char in half.HALVES:
+            return half.HalfPointer(argument.dtype.char)
         number = from_dtype(argument.dtype)
         return number if isinstance(argument, np.generic) else types.CPointer(number)
 
@@ -207,7 +210,8 @@ def _as_pointer(argument: Any) -> Any:
     if isinstance(argument, np.generic):
         return argument
     memory = (ctypes.c_char * argument.nbytes).from_address(argument.data.ptr)
-    return FakeCUDAArray(np.ndarray(argument.size, argument.dtype, memory))
+    kind = half.HalfArray if argument.dtype.char in half.HALVES else FakeCUDAArray
+    return kind(np.ndarray(argument.size, argument.dtype, memory))
 
 
 def _three(sizes: int | tuple[int, ...]) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for
 from softgrad.kernels.cuda.memory import NUMBER
 from softgrad.kernels.formulas.registry import Activation
 from softgrad.kernels.formulas.sums import settled, together, two_sum
+from softgrad.kernels.simd.half import number_dtype
 
 # A block of the backward pass: so many columns, each added up by so many threads.
 COLUMNS, ROW_THREADS = 32, 8
@@ -75,7 +76,7 @@ def bias_activation_forward(activation, product, bias, parameters, preactivation
 def bias_activation_backward(activation, grad, saved, parameters, grad_product, grad_bias):
     rows, columns = grad.shape
     if columns:
-        kernel = _backward_kernel(activation, grad.dtype.char)
+        kernel = _backward_kernel(activation, number_dtype(grad.dtype).char)
         sizes = np.int32(rows), np.int32(columns)
         arrays = grad, saved, grad_product, grad_bias
         threads = (COLUMNS, ROW_THREADS)

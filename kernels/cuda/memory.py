@@ -1,12 +1,13 @@
-"""Memory of the GPU, sixteen bytes at a time: four float32 or two float64 in one access.
+"""Memory of the GPU, sixteen bytes at a time: two float64, four float32 or eight 16-bit floats in one access.
 
 A pack is a tuple of neighbouring elements. Its place must be a multiple of sixteen bytes, which the host sees to
-(`lanes_for`); where it is not, kernels are built for packs of one element.
+(`lanes_for`); where it is not, kernels are built for packs of one element. In an array of wider or narrower elements
+beside the first a pack of as many takes more accesses, or a smaller one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from numba import cuda, float32, float64, int64
@@ -16,7 +17,7 @@ from softgrad.kernels.formulas.jit import jitable
 
 PACK_BYTES = 16
 
-# Of a dtype's character, the type of a thread's own numbers.
+# Of the character of the dtype computed in, the type of a thread's own numbers.
 NUMBER = {"f": float32, "d": float64}
 
 
@@ -44,16 +45,34 @@ else:
     from numba import types
     from numba.cuda.extending import intrinsic
 
-    def _address(builder: Any, pointer: Any, index: Any, lanes: int) -> Any:
-        first = builder.gep(pointer, [index])
-        return builder.bitcast(first, ir.VectorType(pointer.type.pointee, lanes).as_pointer())
+    from softgrad.kernels.cuda.half import INT32, HalfPointer, packed, unpacked
+
+    def _accesses(builder: Any, pointer: Any, kind: Any, lanes: int, address: Any, index: Any) -> Iterator[Any]:
+        """The places of a pack, each of sixteen bytes or, of a smaller pack, as many as it has; and their units.
+
+        A unit is an element, or a word of two 16-bit floats.
+        """
+        unit = INT32 if isinstance(pointer, HalfPointer) else kind
+        bits = 16 if isinstance(pointer, HalfPointer) else pointer.dtype.bitwidth
+        unit_bytes = 4 if unit is INT32 else bits // 8
+        count = min(lanes * bits // 8, PACK_BYTES) // unit_bytes
+        first = builder.bitcast(builder.gep(address, [index]), unit.as_pointer())
+        for begin in range(0, lanes * bits // 8 // unit_bytes, count):
+            place = builder.gep(first, [ir.Constant(INT32, begin)])
+            yield builder.bitcast(place, ir.VectorType(unit, count).as_pointer()), count * unit_bytes
 
     def _load_of(lanes: int) -> Callable[..., Any]:
         @intrinsic
         def load(typing_context, pointer, index):
             def codegen(context, builder, signature, arguments):
-                vector = builder.load(_address(builder, *arguments, lanes), align=PACK_BYTES)
-                items = [builder.extract_element(vector, ir.Constant(ir.IntType(32), k)) for k in range(lanes)]
+                items = []
+                kind = context.get_value_type(pointer.dtype)
+                for place, size in _accesses(builder, pointer, kind, lanes, *arguments):
+                    vector = builder.load(place, align=size)
+                    units = [builder.extract_element(vector, ir.Constant(INT32, k)) for k in range(vector.type.count)]
+                    if isinstance(pointer, HalfPointer):
+                        units = [number for word in units for number in unpacked(builder, pointer.char, word)]
+                    items += units
                 return context.make_tuple(builder, signature.return_type, items)
 
             return types.UniTuple(pointer.dtype, lanes)(pointer, types.int64), codegen
@@ -65,12 +84,16 @@ else:
         def store(typing_context, pointer, index, pack):
             def codegen(context, builder, signature, arguments):
                 address, index, pack = arguments
-                place = _address(builder, address, index, lanes)
-                vector = ir.Constant(place.type.pointee, ir.Undefined)
-                for k in range(lanes):
-                    item = builder.extract_value(pack, k)
-                    vector = builder.insert_element(vector, item, ir.Constant(ir.IntType(32), k))
-                builder.store(vector, place, align=PACK_BYTES)
+                kind = context.get_value_type(pointer.dtype)
+                units = [builder.extract_value(pack, k) for k in range(lanes)]
+                if isinstance(pointer, HalfPointer):
+                    pairs = zip(units[::2], units[1::2], strict=True)
+                    units = [packed(builder, pointer.char, *pair) for pair in pairs]
+                for place, size in _accesses(builder, pointer, kind, lanes, address, index):
+                    vector = ir.Constant(place.type.pointee, ir.Undefined)
+                    for k in range(vector.type.count):
+                        vector = builder.insert_element(vector, units.pop(0), ir.Constant(INT32, k))
+                    builder.store(vector, place, align=size)
                 return context.get_dummy_value()
 
             return types.void(pointer, types.int64, pack), codegen
@@ -78,7 +101,8 @@ else:
         return store
 
 
-_load2, _load4, _store2, _store4 = _load_of(2), _load_of(4), _store_of(2), _store_of(4)
+_load2, _load4, _load8 = _load_of(2), _load_of(4), _load_of(8)
+_store2, _store4, _store8 = _store_of(2), _store_of(4), _store_of(8)
 
 
 # Functions, since the compile cache cannot name an intrinsic that a kernel closes over.
@@ -100,6 +124,11 @@ def load4(pointer, index):
 
 
 @jitable
+def load8(pointer, index):
+    return _load8(pointer, index)
+
+
+@jitable
 def store1(pointer, index, pack):
     pointer[index] = pack[0]
 
@@ -114,8 +143,13 @@ def store4(pointer, index, pack):
     _store4(pointer, index, pack)
 
 
-LOAD = {1: load1, 2: load2, 4: load4}
-STORE = {1: store1, 2: store2, 4: store4}
+@jitable
+def store8(pointer, index, pack):
+    _store8(pointer, index, pack)
+
+
+LOAD = {1: load1, 2: load2, 4: load4, 8: load8}
+STORE = {1: store1, 2: store2, 4: store4, 8: store8}
 
 
 # ---- a pack to and from places of an array of the thread's own, from `at` on
@@ -137,6 +171,13 @@ def unpack4(values, at, pack):
 
 
 @jitable
+def unpack8(values, at, pack):
+    a, b, c, d, e, f, g, h = pack
+    unpack4(values, at, (a, b, c, d))
+    unpack4(values, at + 4, (e, f, g, h))
+
+
+@jitable
 def pack1(values, at):
     return (values[at],)
 
@@ -151,8 +192,15 @@ def pack4(values, at):
     return values[at], values[at + 1], values[at + 2], values[at + 3]
 
 
-UNPACK = {1: unpack1, 2: unpack2, 4: unpack4}
-PACK = {1: pack1, 2: pack2, 4: pack4}
+@jitable
+def pack8(values, at):
+    a, b, c, d = pack4(values, at)
+    e, f, g, h = pack4(values, at + 4)
+    return a, b, c, d, e, f, g, h
+
+
+UNPACK = {1: unpack1, 2: unpack2, 4: unpack4, 8: unpack8}
+PACK = {1: pack1, 2: pack2, 4: pack4, 8: pack8}
 
 
 @device

@@ -8,6 +8,7 @@ from typing import Any
 
 from softgrad.kernels.cuda.memory import lanes_for
 from softgrad.kernels.cuda.teams import WARP
+from softgrad.kernels.simd.half import number_dtype
 
 # A thread's registers hold so many elements of a row beside what the work on them takes.
 MOST_ITEMS = {"f": 16, "d": 8}
@@ -49,7 +50,7 @@ class Plan:
     packs, lanes
         Every thread has so many packs of so many neighbours.
     number
-        The character of the dtype.
+        The character of the dtype computed in.
     staged
         The classes of a row that passes through shared memory; 0 for one that threads read and write themselves.
     """
@@ -87,13 +88,14 @@ def plan_for(classes: int, *arrays: Any, twice: bool = False) -> Plan:
 
     Kernels that hold a row more than once ask for fewer elements a thread.
     """
-    return _plan(classes, lanes_for(*arrays, row=classes), arrays[0].dtype.char, twice)
+    return _plan(classes, lanes_for(*arrays, row=classes), number_dtype(arrays[0].dtype).char, twice)
 
 
 @cache
 def _plan(classes: int, lanes: int, number: str, twice: bool) -> Plan:
     """Narrow rows are staged, unless packs of theirs fill the threads' registers."""
     most_items, most_staged = (MOST_TWICE, STAGED_TWICE) if twice else (MOST_ITEMS, STAGED_ITEMS)
+    lanes = min(lanes, most_items[number])
     direct = _in_registers(classes, lanes, number, most_items[number])
     if classes > STAGED_CLASSES or (classes > most_staged and lanes > 1 and direct.width == classes):
         return direct

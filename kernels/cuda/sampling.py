@@ -19,6 +19,7 @@ from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const
 from softgrad.kernels.formulas.random import BLOCK, CHUNK, WORDS, gumbel, uniform, words_of
 from softgrad.kernels.formulas.softmax import shifted_logit
+from softgrad.kernels.simd.half import number_dtype
 
 # The threads of a block, and up to how many classes a row is one warp's.
 THREADS = 256
@@ -87,6 +88,6 @@ def sample_categorical_forward(logits, temperature, key, out):
     threads = WARP if classes <= WARP_CLASSES else THREADS
     block = (threads, THREADS // threads)
     sizes = np.int64(out.size), np.int64(rows), np.int32(classes)
-    numbers = np.uint64(key), logits.dtype.type(temperature)
-    kernel = _kernel(threads, logits.dtype.char)
+    numbers = np.uint64(key), number_dtype(logits.dtype).type(temperature)
+    kernel = _kernel(threads, number_dtype(logits.dtype).char)
     kernel.launch(blocks_for(out.size, block[1]), block, logits, out, *sizes, *numbers)

@@ -11,6 +11,7 @@ from numba import cuda, int64
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for, empty
 from softgrad.kernels.cuda.memory import thread_of_grid
 from softgrad.kernels.cuda.teams import team_of
+from softgrad.kernels.simd.half import number_dtype
 
 # Blocks that search an array together.
 MOST_BLOCKS = 1024
@@ -37,7 +38,7 @@ def first_failing(holds: Callable[..., object]) -> Callable[..., int]:
             return -1
         blocks = min(blocks_for(x.size, THREADS), MOST_BLOCKS)
         firsts = empty((blocks,), np.int64)
-        kernel.launch(blocks, THREADS, x, tuple(map(x.dtype.type, numbers)), np.int64(x.size), firsts)
+        kernel.launch(blocks, THREADS, x, tuple(map(number_dtype(x.dtype).type, numbers)), np.int64(x.size), firsts)
         found = int(firsts.get().min())
         return -1 if found == x.size else found
 

@@ -26,6 +26,7 @@ from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import exp_nonpositive
 from softgrad.kernels.formulas.softmax import Normalised, infinite_shift, log_sum, plain_shift, shifted_logit
 from softgrad.kernels.formulas.sums import together
+from softgrad.kernels.simd.half import number_dtype
 
 Formula = Callable[..., Any]
 
@@ -131,7 +132,7 @@ def normalised(row: Normalised) -> Callable[..., None]:
             return
         plan = plan_for(x.shape[1], x, out)
         if x.shape[1] <= plan.width:
-            launch_rows(plan, _normalised_row, (row, shift), x, x.dtype.type(temperature), out=out)
+            launch_rows(plan, _normalised_row, (row, shift), x, number_dtype(x.dtype).type(temperature), out=out)
         else:
             launch_wide(plan, _normalised_parts, (row, shift), x, temperature, out=out)
 
@@ -148,7 +149,7 @@ def normalised_backward(row: Normalised) -> Callable[..., None]:
             return
         plan = plan_for(grad.shape[1], grad, y, out)
         if grad.shape[1] <= plan.width:
-            launch_rows(plan, _gradient_row, (row,), grad, grad.dtype.type(temperature), y=y, out=out)
+            launch_rows(plan, _gradient_row, (row,), grad, number_dtype(grad.dtype).type(temperature), y=y, out=out)
         else:
             launch_wide(plan, _gradient_parts, (row,), grad, temperature, y=y, out=out)
 
@@ -161,6 +162,6 @@ def logsumexp(x, out):
         return
     plan = plan_for(x.shape[1], x)
     if x.shape[1] <= plan.width:
-        launch_rows(plan, _logsumexp_row, (), x, x.dtype.type(1), results=out)
+        launch_rows(plan, _logsumexp_row, (), x, number_dtype(x.dtype).type(1), results=out)
     else:
         launch_wide(plan, _logsumexp_parts, (), x, 1.0, results=out)

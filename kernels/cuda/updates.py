@@ -12,6 +12,7 @@ from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for
 from softgrad.kernels.cuda.memory import LOAD, NUMBER, PACK, STORE, UNPACK, lanes_for, thread_of_grid
 from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.registry import UpdateRule
+from softgrad.kernels.simd.half import number_dtype
 
 # Each calls itself with one array less: the arrays of a tuple are taken one by one while compiling.
 
@@ -68,7 +69,7 @@ def update(rule):
     def step(param, grad, states, numbers):
         if param.size:
             lanes = lanes_for(param, grad, *states)
-            kernel = update_kernel(rule, lanes, param.dtype.char)
+            kernel = update_kernel(rule, lanes, number_dtype(param.dtype).char)
             blocks = blocks_for(param.size, THREADS * lanes)
             kernel.launch(blocks, THREADS, (param, *states), grad, np.int64(param.size), of_dtype(param.dtype, numbers))
 

@@ -23,6 +23,7 @@ from softgrad.kernels.cuda.registers import exponentials_of, reader_of, row_sum_
 from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
 from softgrad.kernels.formulas.sums import settled, two_sum
+from softgrad.kernels.simd.half import number_dtype
 
 Formula = Callable[..., Any]
 
@@ -186,10 +187,17 @@ def _left_by(
     """The two numbers that each part of each row leaves."""
     rows, classes = x.shape
     parts = blocks_for(classes, plan.width)
-    a, b = empty((rows, parts), x.dtype), empty((rows, parts), x.dtype)
+    dtype = number_dtype(x.dtype)
+    a, b = empty((rows, parts), dtype), empty((rows, parts), dtype)
     kernel = _leaving_kernel(plan, leave, two, fill)
-    kernel.launch((rows, parts), plan.threads, x, y, a, b, np.int32(classes), x.dtype.type(number))
+    kernel.launch((rows, parts), plan.threads, x, y, a, b, np.int32(classes), dtype.type(number))
     return a, b
+
+
+def _room_for_rows(x: Any) -> tuple[Any, Any]:
+    """Where two numbers of each row are left."""
+    dtype = number_dtype(x.dtype)
+    return empty(x.shape[:1], dtype), empty(x.shape[:1], dtype)
 
 
 def _merged(
@@ -204,8 +212,8 @@ def _merged(
 def row_sums(plan: Plan, shift: Formula, x: Any, temperature: float) -> tuple[Any, Any]:
     """The rows' largest logits, and the sums of their exponentials but one of those."""
     parts = _left_by(plan, exponentials_left(plan, shift), x, x, temperature)
-    of_rows = empty(x.shape[:1], x.dtype), empty(x.shape[:1], x.dtype)
-    _merged(merged_of(shift), parts, x.dtype.type(temperature), of_rows, None)
+    of_rows = _room_for_rows(x)
+    _merged(merged_of(shift), parts, number_dtype(x.dtype).type(temperature), of_rows, None)
     return of_rows
 
 
@@ -217,11 +225,11 @@ def launch_wide(
     `arrays` are y, out and results, as far as the work uses them.
     """
     done, y = _wide_work(plan, work, options), arrays.get("y", x)
-    parts, number = _left_by(plan, done.leave, x, y, number, done.two, done.fill), x.dtype.type(number)
+    parts, number = _left_by(plan, done.leave, x, y, number, done.two, done.fill), number_dtype(x.dtype).type(number)
     if done.result is not None:
         _merged(done.merged, parts, number, (arrays["results"], arrays["results"]), done.result)
     if done.rewrite is not None:
-        of_rows = empty(x.shape[:1], x.dtype), empty(x.shape[:1], x.dtype)
+        of_rows = _room_for_rows(x)
         _merged(done.merged, parts, number, of_rows, None)
         kernel = _rewriting_kernel(plan, done.rewrite, done.two, done.fill)
         kernel.launch(parts[0].shape, plan.threads, x, y, *of_rows, arrays["out"], np.int32(x.shape[1]), number)

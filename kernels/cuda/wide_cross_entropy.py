@@ -41,6 +41,7 @@ from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive
 from softgrad.kernels.formulas.softmax import plain_shift
 from softgrad.kernels.formulas.sums import settled, together, two_sum
+from softgrad.kernels.simd.half import number_dtype
 
 Function = Callable[..., Any]
 
@@ -204,7 +205,7 @@ def launch_wide_cross_entropy(
 ) -> None:
     """Each row's loss, and the gradient unless `grad` is None; `arrays` are logits, targets and weight."""
     logits = arrays[0]
-    (rows, classes), dtype = logits.shape, logits.dtype
+    (rows, classes), dtype = logits.shape, number_dtype(logits.dtype)
     grid = rows, blocks_for(classes, plan.width)
     largests, rests, of_parts = empty(grid, dtype), empty(grid, dtype), empty((*grid, PART_SUMS), dtype)
     of_rows = empty((rows, ROW_NUMBERS), dtype)

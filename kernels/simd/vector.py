@@ -19,6 +19,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
 from softgrad.kernels.formulas.jit import overload
+from softgrad.kernels.simd.half import NUMBER
 
 # Both dtypes have as many lanes, so that ten classes fit one vector of either: one or two registers with AVX-512, two
 # or four with AVX2. More than one register in flight also hides the latency of an instruction behind the next.
@@ -73,9 +74,14 @@ def is_number(number: types.Type) -> bool:
     return dtype_of(number) in LANES
 
 
+def number_of(array: types.Array) -> types.Float:
+    """The type of the numbers that an array's elements are computed in."""
+    return NUMBER[array.dtype]
+
+
 def vector_of(array: types.Array) -> Vector:
     """The vector type that an array is read in."""
-    return Vector(array.dtype, LANES[array.dtype])
+    return Vector(number_of(array), LANES[number_of(array)])
 
 
 # ---- emitting LLVM's instructions

@@ -288,7 +288,7 @@ BAD: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("rmsprop", {"centered": True}, ValueError,
      f"grad_avg must be an array like param when centered; got None; {MISSING}"),
     ("rmsprop", {"grad": np.zeros(3, complex)}, TypeError,
-     "grad must be an array of real numbers (float16, float32, float64 or integers); got complex128"),
+     "grad must be an array of real numbers (float16, bfloat16, float32, float64 or integers); got complex128"),
     ("adagrad", {"lr_decay": -1}, ValueError, "lr_decay must be a finite float64 number not below 0; got -1"),
     ("adagrad", {"step": np.int64(-3)}, ValueError, "step must be 1 for the first step, or above; got -3"),
     ("adagrad", {"state_sum": None}, ValueError, f"state_sum must be an array like param; got None; {MISSING}"),

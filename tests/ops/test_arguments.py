@@ -59,7 +59,7 @@ def test_what_holds_no_real_numbers_raises(name: str, array: np.ndarray, dtype: 
     with pytest.raises(TypeError) as raised:
         call(array)
     assert str(raised.value) == (
-        f"{argument} must be an array of real numbers (float16, float32, float64 or integers); got {dtype}"
+        f"{argument} must be an array of real numbers (float16, bfloat16, float32, float64 or integers); got {dtype}"
     )
 
 

@@ -165,7 +165,7 @@ BAD_WEIGHTS: list[tuple[Any, type[Exception], str]] = [
     ([1.0, np.nan, 1.0], ValueError, "weight must be finite and not below 0 for each class"),
     ([1.0, np.inf, 1.0], ValueError, "weight must be finite and not below 0 for each class"),
     ([1j, 1, 1], TypeError,
-     "weight must be an array of real numbers (float16, float32, float64 or integers); got complex128"),
+     "weight must be an array of real numbers (float16, bfloat16, float32, float64 or integers); got complex128"),
 ]  # fmt: skip
 
 

@@ -74,7 +74,7 @@ BAD_ARGUMENTS: list[tuple[str, Any, dict[str, Any], type[Exception], str]] = [
     ("hinge_loss", np.zeros((3, 2)), {}, ValueError,
      "targets must have shape (2, 3), as the scores have; got shape (3, 2)"),
     ("sigmoid_cross_entropy", np.zeros((2, 3), complex), {}, TypeError,
-     "targets must be an array of real numbers (float16, float32, float64 or integers); got complex128"),
+     "targets must be an array of real numbers (float16, bfloat16, float32, float64 or integers); got complex128"),
     ("sigmoid_cross_entropy", np.zeros((2, 3)), {"weight": [1.0, 2.0]}, ValueError,
      "weight must be a number, or broadcast to the logits' shape (2, 3); got shape (2,)"),
     ("sigmoid_cross_entropy", np.zeros((2, 3)), {"pos_weight": [[[1.0]]]}, ValueError,

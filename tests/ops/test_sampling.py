@@ -267,7 +267,7 @@ BAD: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
     (1.0, {}, ValueError, "logits must have shape (..., C) with at least one class; got shape ()"),
     (np.zeros((2, 0)), {}, ValueError, "logits must have shape (..., C) with at least one class; got shape (2, 0)"),
     ([1j], {}, TypeError,
-     "logits must be an array of real numbers (float16, float32, float64 or integers); got complex128"),
+     "logits must be an array of real numbers (float16, bfloat16, float32, float64 or integers); got complex128"),
     ([0.0], {"temperature": -1}, ValueError, "temperature must be 0 or above; got -1"),
     ([0.0], {"temperature": "hot"}, TypeError, "temperature must be a number; got str"),
     ([0.0], {"shape": 1.5}, TypeError, "shape must be None, an integer or a tuple of integers; got float"),

@@ -129,7 +129,7 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"lr": 1, "grad": np.zeros(3, np.float32)}, TypeError,
      "grad must be float64, as param is; got float32; convert one with .astype()"),
     ({"lr": 1, "grad": np.zeros(3, complex)}, TypeError,
-     "grad must be an array of real numbers (float16, float32, float64 or integers); got complex128"),
+     "grad must be an array of real numbers (float16, bfloat16, float32, float64 or integers); got complex128"),
 ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ml_dtypes import finfo
 from mpmath import mpf
 from numba.core import config
 
@@ -15,6 +16,12 @@ from softgrad.ops.backend import Backend
 
 FLOATS = (np.float16, np.float32, np.float64)
 KERNEL_DTYPES = (np.float32, np.float64)
+
+
+def loss_dtype(dtype: Any) -> Any:
+    """The dtype of the losses of arrays of that dtype."""
+    return np.float32 if np.dtype(dtype).itemsize == 2 else dtype
+
 
 # Elements of the largest array that is worth the wait in Numba's CUDA simulator.
 SIMULATED_MOST = 1500
@@ -54,7 +61,7 @@ def one_quick(values: Sequence[Any]) -> list[Any]:
 
 def ulp_size(magnitude: np.ndarray, dtype: Any) -> np.ndarray:
     """The distance of neighbouring numbers of the dtype at a magnitude; below its normal numbers, the smallest one."""
-    info = np.finfo(dtype)
+    info = finfo(dtype)  # of bfloat16 too
     _, exponent = np.frexp(np.abs(magnitude))  # magnitude in [2^(exponent - 1), 2^exponent)
     return np.ldexp(1.0, np.clip(exponent - 1, info.minexp, info.maxexp - 1) - info.nmant)
 

@@ -277,6 +277,7 @@ def floats() -> Iterator[tuple[str, Reference]]:
         yield f"neg.{kind}", lambda a, sign=sign: a ^ sign
         yield f"abs.{kind}", lambda a, sign=sign: a & ~sign
         yield f"copysign.{kind}", lambda a, b, sign=sign: b & ~sign | a & sign
+    for kind in ("f16", "f32", "f64"):
         for name, compare in COMPARISONS.items():
             yield (
                 f"setp.{name}.{kind}",
@@ -345,6 +346,7 @@ def conversions() -> Iterator[tuple[str, Reference]]:
         ("cvt.f64.f32", "f32", "f64"),
         ("cvt.rn.f32.f64", "f64", "f32"),
         ("cvt.f32.f16", "f16", "f32"),
+        ("cvt.f64.f16", "f16", "f64"),
         ("cvt.f32.bf16", "bf16", "f32"),
         ("cvt.rn.f16.f32", "f32", "f16"),
         ("cvt.rn.bf16.f32", "f32", "bf16"),

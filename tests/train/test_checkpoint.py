@@ -64,7 +64,7 @@ def test_the_best_checkpoint_is_of_the_best_epoch(finished):
 @pytest.mark.parametrize("batches", [1, 5, 12, 30])
 @pytest.mark.parametrize(
     "changes",
-    [{"optimizer": "sgd"}, {"optimizer": "nesterov"}, {"model": "perceptron", "hidden": ()}],
+    [{"optimizer": "sgd"}, {"optimizer": "nesterov"}, {"model": "perceptron", "hidden": ()}, {"dtype": "bfloat16"}],
     ids=lambda changes: " ".join(str(value) for value in changes.values()),
 )
 def test_an_interrupted_and_resumed_run_ends_bit_for_bit_as_one_never_interrupted(tmp_path, batches, changes):

@@ -41,7 +41,7 @@ from softgrad.train.data.standardise import CHUNK, Standardisation
             "schedule must be one of constant, step, exponential, inverse-time, cosine, one-cycle; got 'cos'",
         ),
         ("backend", "tpu", "backend must be one of auto, cpu, gpu; got 'tpu'"),
-        ("dtype", "float16", "dtype must be one of float32, float64; got 'float16'"),
+        ("dtype", "float16", "dtype must be one of float32, float64, bfloat16; got 'float16'"),
         ("lr", 0, "lr must be a finite number above 0; got 0"),
         ("lr", -0.1, "lr must be a finite number above 0; got -0.1"),
         ("lr", math.nan, "lr must be a finite number above 0; got nan"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import sys
 import tracemalloc
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from numba.core import config
 from numerics import one_quick, quick
 
 from softgrad import ops
+from softgrad.ops.backend import CPU
 from softgrad.train import MLP, TrainConfig, Trainer, load_dataset
 from softgrad.train.config import DTYPES, MODELS, OPTIMIZERS, SCHEDULES, TRAINABLE_ACTIVATIONS
 from softgrad.train.errors import DivergedError
@@ -243,7 +245,7 @@ def test_a_run_whose_loss_is_not_finite_says_so(backend):
         list(trainer.fit())
 
 
-LARGEST = {"float32": 3e38, "float64": 1e308}
+LARGEST = {"float32": 3e38, "float64": 1e308, "bfloat16": 3e38}
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -282,3 +284,26 @@ def test_a_run_that_diverged_is_not_stopped_as_if_it_were_well(backend):
 def test_mnist_is_learned_in_one_epoch(backend):
     _, records = trained(TrainConfig(dataset="mnist", epochs=1), backend, load_dataset("mnist", download=False))
     assert records[0].test_accuracy > 0.96
+
+
+def test_bfloat16_learns_as_float32_does(backend):
+    """Products read weights of 16 bits; those that learn are float32, and keep what 16 bits would round away."""
+    (half, records), (_, expected) = (
+        trained(replace(SMALL, dtype=dtype, epochs=4), backend) for dtype in ("bfloat16", "float32")
+    )
+    assert abs(records[-1].test_accuracy - expected[-1].test_accuracy) < 0.03
+    assert half.model.params.dtype == np.float32
+    assert half.model.dtype.name == half.model.grads.dtype.name == "bfloat16"
+    batch = Batch(half.model, 1)
+    assert half.model.forward(batch).dtype.name == "bfloat16"
+    before = as_numpy(half.model.params).copy()
+    half.model.grads[...] = 1
+    ops.sgd_update(half.model.params, half.model.grads, lr=1e-6)
+    assert (as_numpy(half.model.params) != before).mean() > 0.9
+
+
+def test_bfloat16_without_its_package_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    needs = r"^dtype bfloat16 needs the package ml_dtypes \(.*\); pip install 'softgrad\[bfloat16\]'$"
+    with pytest.raises(ValueError, match=needs):
+        Trainer(replace(SMALL, dtype="bfloat16"), DIGITS, CPU)

@@ -54,6 +54,9 @@ To float_to_integer(From a) {
 inline f64 widened(f32 a) {
     return f64(a);
 }
+inline f64 wide_from_half(Half half) {
+    return f64(from_half(half));
+}
 inline f32 narrowed(f64 a) {
     return canonical(f32(a));
 }

@@ -23,6 +23,7 @@ using f64 = double;
 // A number of 16 bits lives in a register of its own bits.
 struct Half {
     u16 bits;
+    operator f32() const;
 };
 struct Brain {
     u16 bits;
@@ -74,6 +75,10 @@ inline f32 from_half(Half half) {
     if (exponent == 31) return fraction ? bits_as<f32>(CANONICAL_NAN_32) : bits_as<f32>(sign | 0x7f800000);
     if (exponent == 0) return std::copysign(std::ldexp(f32(fraction), -24), sign ? -1.0f : 1.0f);
     return bits_as<f32>(sign | (exponent + 112) << 23 | fraction << 13);
+}
+
+inline Half::operator f32() const {
+    return from_half(*this);
 }
 
 inline Brain to_brain(f32 x) {

@@ -78,6 +78,19 @@ void add_moves(Table& t, std::initializer_list<const char*> types) {
 }
 
 template <class T>
+void add_float_comparisons(Table& t, const std::string& type) {
+    add_comparisons<T>(t, type);
+    t.each_lane<or_unordered<T, equal<T>>>("setp.equ." + type);
+    t.each_lane<or_unordered<T, ordered_differ<T>>>("setp.neu." + type);
+    t.each_lane<or_unordered<T, less<T>>>("setp.ltu." + type);
+    t.each_lane<or_unordered<T, less_or_equal<T>>>("setp.leu." + type);
+    t.each_lane<or_unordered<T, greater<T>>>("setp.gtu." + type);
+    t.each_lane<or_unordered<T, greater_or_equal<T>>>("setp.geu." + type);
+    t.each_lane<both_numbers<T>>("setp.num." + type);
+    t.each_lane<any_nan<T>>("setp.nan." + type);
+}
+
+template <class T>
 void add_floats(Table& t, const std::string& type) {
     t.each_lane<sum<T>>("add.rn." + type);
     t.each_lane<difference<T>>("sub.rn." + type);
@@ -91,15 +104,7 @@ void add_floats(Table& t, const std::string& type) {
     t.each_lane<opposite<T>>("neg." + type);
     t.each_lane<magnitude<T>>("abs." + type);
     t.each_lane<with_sign_of<T>>("copysign." + type);
-    add_comparisons<T>(t, type);
-    t.each_lane<or_unordered<T, equal<T>>>("setp.equ." + type);
-    t.each_lane<or_unordered<T, ordered_differ<T>>>("setp.neu." + type);
-    t.each_lane<or_unordered<T, less<T>>>("setp.ltu." + type);
-    t.each_lane<or_unordered<T, less_or_equal<T>>>("setp.leu." + type);
-    t.each_lane<or_unordered<T, greater<T>>>("setp.gtu." + type);
-    t.each_lane<or_unordered<T, greater_or_equal<T>>>("setp.geu." + type);
-    t.each_lane<both_numbers<T>>("setp.num." + type);
-    t.each_lane<any_nan<T>>("setp.nan." + type);
+    add_float_comparisons<T>(t, type);
 }
 
 }  // namespace
@@ -117,6 +122,7 @@ void add_arithmetic(Table& t) {
     add_logic<bool>(t, "pred");
     add_floats<f32>(t, "f32");
     add_floats<f64>(t, "f64");
+    add_float_comparisons<Half>(t, "f16");
     add_moves<u16>(t, {"b16", "u16", "s16"});
     add_moves<u32>(t, {"b32", "u32", "s32", "f32"});
     add_moves<u64>(t, {"b64", "u64", "s64", "f64"});

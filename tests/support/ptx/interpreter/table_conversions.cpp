@@ -59,6 +59,7 @@ void add_conversions(Table& t) {
     t.each_lane<narrowed>("cvt.rn.f32.f64");
     t.each_lane<to_half>("cvt.rn.f16.f32");
     t.each_lane<from_half>("cvt.f32.f16");
+    t.each_lane<wide_from_half>("cvt.f64.f16");
     t.each_lane<to_brain>("cvt.rn.bf16.f32");
     t.each_lane<from_brain>("cvt.f32.bf16");
     t.each_lane<to_halves>("cvt.rn.f16x2.f32");

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy
+from ml_dtypes import bfloat16
 
 from . import _arena
 from . import cuda as cuda
@@ -22,7 +23,7 @@ __version__ = "14.0.0"
 _FUNCTIONS = (
     "abs absolute add all any arange argmax argmin ascontiguousarray asfortranarray atleast_1d atleast_2d bincount "
     "broadcast_to clip concatenate copy copyto cos cumsum divide einsum equal exp expand_dims expm1 eye full hypot "
-    "isfinite isinf isnan linspace log log1p logaddexp matmul max maximum may_share_memory mean min minimum moveaxis "
+    "isfinite isinf isnan linspace log log1p logaddexp max maximum may_share_memory mean min minimum moveaxis "
     "multiply nonzero ones outer power putmask ravel repeat require reshape resize result_type shares_memory sign sin "
     "sqrt square squeeze stack subtract sum swapaxes take tanh tile transpose vdot where zeros"
 )
@@ -47,7 +48,7 @@ def array(value: Any, dtype: Any = None, copy: bool = True, order: str = "K", nd
     """Anything as an array of the GPU, in memory of its own."""
     host = value if isinstance(value, numpy.ndarray) else host_of(value)
     host = numpy.array(host, order=order, ndmin=ndmin)
-    if host.dtype.kind not in "biufc":
+    if host.dtype.kind not in "biufc" and host.dtype != bfloat16:
         raise ValueError(f"Unsupported dtype {host.dtype}")
     kind = (host.dtype if dtype is None else numpy.dtype(dtype)).newbyteorder("=")
     turned = host.flags.f_contiguous and not host.flags.c_contiguous
@@ -65,6 +66,18 @@ def asarray(value: Any, dtype: Any = None, order: str | None = None) -> ndarray:
 
 
 asanyarray = asarray
+
+
+def matmul(a: ndarray, b: ndarray, out: ndarray | None = None) -> ndarray:
+    """A product, of 16-bit floats rounded once, as cuBLAS computes it."""
+    if a.dtype.itemsize > 2:
+        return called(numpy.matmul, a, b, out=out)
+    wide = (asarray(each, numpy.float32) for each in (a, b))
+    product = called(numpy.matmul, *wide).astype(a.dtype)
+    if out is None:
+        return product
+    out[...] = product
+    return out
 
 
 def empty(shape: Any, dtype: Any = float, order: str = "C") -> ndarray:
