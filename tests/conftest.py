@@ -58,6 +58,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="needs $SOFTGRAD_DATA/mnist"))
 
 
+# Room for 768 float32 or 384 float64 beside the reductions.
+SIMULATED_SHARED_BYTES = 5 << 10
+
+
 @pytest.fixture(autouse=True, scope="session")
 def small_blocks() -> Iterator[None]:
     """In the simulator few threads do what many do on a GPU: small arrays then take every path."""
@@ -71,6 +75,7 @@ def small_blocks() -> Iterator[None]:
         elementwise,
         elementwise_losses,
         gather,
+        held,
         information,
         linear,
         plans,
@@ -90,6 +95,7 @@ def small_blocks() -> Iterator[None]:
         patch.setattr(plans, "WARPS_THREADS", 32)
         patch.setattr(plans, "MOST_THREADS", {"f": 64, "d": 64})
         patch.setattr(plans, "MOST_ITEMS", {"f": 8, "d": 4})
+        patch.setattr(held, "shared_bytes", lambda: SIMULATED_SHARED_BYTES)
         patch.setattr(sums, "THREADS", 64)
         patch.setattr(sums, "FEWEST_ELEMENTS", 64)
         patch.setattr(search, "MOST_BLOCKS", 2)

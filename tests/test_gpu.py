@@ -35,17 +35,19 @@ def logits(rows: int, classes: int, dtype: type = np.float32) -> np.ndarray:
     return (rng.standard_normal((rows, classes)) * 4).astype(dtype)
 
 
-# A thread a row; a warp, a block and several blocks a row, in packs of sixteen bytes and not. In the simulator, where
-# blocks are small (conftest.py), the last widths take several, too.
-WIDTHS = [1, 3, 7, 16, 17, 40, 100, 257, 512, 600] + ([] if config.ENABLE_CUDASIM else [4096, 32_001, 131_072, 262_144])
+# A thread a row; a warp, a block, a block with a row in shared memory and several blocks a row, whether rows begin at
+# multiples of sixteen bytes or not. In the simulator blocks are small (conftest.py), and so are the last widths.
+WIDTHS = [1, 3, 7, 16, 17, 40, 100, 257, 512, 600]
+WIDTHS += [900, 901] if config.ENABLE_CUDASIM else [4097, 20_000, 40_001, 131_072, 131_073]
 
 
 @pytest.mark.parametrize("classes", WIDTHS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_rows_of_every_width(classes: int, dtype: type) -> None:
-    x, grad = logits(2, classes, dtype), logits(2, classes, dtype)
+    rows = 1 if config.ENABLE_CUDASIM and classes > 700 else 2
+    x, grad = logits(rows, classes, dtype), logits(rows, classes, dtype)
     y, log_y = ops.softmax(x), ops.log_softmax(x)
-    labels = np.array([classes - 1, classes // 2])
+    labels = np.array([classes - 1, classes // 2])[:rows]
     put, get = GPU.put, GPU.get
 
     def check(name: str, *arrays: np.ndarray, floor: object = 0.0) -> None:
@@ -70,8 +72,9 @@ def test_rows_of_every_width(classes: int, dtype: type) -> None:
     assert_ulp(get(gradient), expected.astype(np.float64), 4, floor=np.finfo(dtype).eps)
 
 
-# A thread, a warp, a block and several blocks a row; in the simulator the last but one is several blocks' already.
-KINDS_OF_ROWS = [5, 40, 600] + ([] if config.ENABLE_CUDASIM else [20_000])
+# A thread, a warp, a block, a block with a row in shared memory, and several blocks a row; in the simulator 600 are in
+# shared memory already.
+KINDS_OF_ROWS = [5, 40, 600] + ([] if config.ENABLE_CUDASIM else [20_001, 60_000])
 
 
 @pytest.mark.parametrize("classes", KINDS_OF_ROWS)
@@ -108,6 +111,35 @@ def test_parts_of_a_row_that_are_all_masked_add_nothing(classes: int) -> None:
     for temperature in (1.0, 0.5):
         y = GPU.get(ops.softmax(GPU.put(x), temperature=temperature))
         np.testing.assert_allclose(y, ops.softmax(x, temperature=temperature), rtol=1e-6)
+
+
+OPTIONS = (
+    {"label_smoothing": 0.1},
+    {"label_smoothing": 0.1, "weight": True, "softcap": 30.0, "z_loss": 0.01, "ignore_index": 1},
+    {"weight": True, "softcap": 30.0, "probabilities": True},
+)
+
+
+# In registers though rows begin anywhere, in shared memory, once and twice, and in parts.
+@pytest.mark.skipif(config.ENABLE_CUDASIM, reason="blocks of the simulator's size have such rows in tests/ops")
+@pytest.mark.parametrize("classes", [4097, 16_390, 40_001, 60_001])
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: " ".join(options))
+def test_losses_with_options_of_wide_rows(classes: int, options: dict[str, Any]) -> None:
+    x, weight, options = logits(3, classes), np.linspace(0.5, 1.5, classes, dtype=np.float32), dict(options)
+    targets = ops.softmax(logits(3, classes)) if options.pop("probabilities", False) else np.array([classes - 1, 1, 3])
+    ours, theirs = dict(options), dict(options)
+    if options.get("weight"):
+        ours["weight"], theirs["weight"] = GPU.put(weight), weight
+    logits_, aim = GPU.put(x), GPU.put(targets)
+    alone = ops.softmax_cross_entropy(logits_, aim, reduction="none", **ours)
+    losses, grad = ops.softmax_cross_entropy_with_grad(logits_, aim, reduction="none", out=logits_, **ours)
+    expected, expected_grad = ops.softmax_cross_entropy_with_grad(x, targets, reduction="none", **theirs)
+    assert grad is logits_
+    np.testing.assert_array_equal(GPU.get(alone), GPU.get(losses))
+    assert_ulp(GPU.get(losses), expected.astype(np.float64), 4)
+    # Terms of the gradient cancel: beside the largest of a row.
+    largest = np.abs(expected_grad).max(axis=1, keepdims=True)
+    assert_ulp(GPU.get(grad), expected_grad.astype(np.float64), 8, floor=largest)
 
 
 @pytest.mark.parametrize("rows", [1, 64, 65, 200] + ([] if config.ENABLE_CUDASIM else [16_385, 40_000]))

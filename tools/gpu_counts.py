@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -191,18 +192,37 @@ arrays a thousand times as large.
 """
 
 
-def document(rows: Iterable[tuple[str, str, tuple[int, ...], Cost]]) -> Iterator[str]:
+HEADS = "operation", "dtype", "shape", "slots", "bytes", "in sectors", "registers", "blocks", "launches"
+
+# What tells a row of the table from all others.
+Key = tuple[str, str, str]
+
+
+def key_of(name: str, dtype: str, shape: tuple[int, ...]) -> Key:
+    return name, dtype, "×".join(map(str, shape))
+
+
+def cells_of(one: Cost) -> list[str]:
+    """A row of the table without its key."""
+    cells = [f"{one.slots:.0f}", f"{one.bytes:.1f}", f"{one.sector_bytes:.1f}"]
+    cells += [str(one.largest.shape.registers), str(one.largest.shape.blocks(CARDS[0])), str(len(one.launches))]
+    return [*cells, *(f"{one.share_of_copies(card):.0%}" for card in CARDS)]
+
+
+def document(rows: dict[Key, list[str]]) -> Iterator[str]:
     """The table, as Markdown."""
     yield ABOUT.format(os.environ["SOFTGRAD_PTX"])
-    heads = "operation", "dtype", "shape", "slots", "bytes", "in sectors", "registers", "blocks", "launches"
-    yield "| " + " | ".join([*heads, *(card.name for card in CARDS)]) + " |"
-    yield "| --- | --- |" + " ---: |" * (len(heads) - 2 + len(CARDS))
-    for name, dtype, shape, one in rows:
-        cells = [name, dtype, "×".join(map(str, shape))]
-        cells += [f"{one.slots:.0f}", f"{one.bytes:.1f}", f"{one.sector_bytes:.1f}"]
-        cells += [str(one.largest.shape.registers), str(one.largest.shape.blocks(CARDS[0])), str(len(one.launches))]
-        cells += [f"{one.share_of_copies(card):.0%}" for card in CARDS]
-        yield "| " + " | ".join(cells) + " |"
+    yield "| " + " | ".join([*HEADS, *(card.name for card in CARDS)]) + " |"
+    yield "| --- | --- |" + " ---: |" * (len(HEADS) - 2 + len(CARDS))
+    for key, cells in rows.items():
+        yield "| " + " | ".join([*key, *cells]) + " |"
+
+
+def table(file: Path) -> dict[Key, list[str]]:
+    """The rows of a table that was written before."""
+    lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    rows = [line.strip("| ").split(" | ") for line in lines[2:]]
+    return {(name, dtype, shape): cells for name, dtype, shape, *cells in rows}
 
 
 @click.command()
@@ -213,17 +233,25 @@ def document(rows: Iterable[tuple[str, str, tuple[int, ...], Cost]]) -> Iterator
 )
 @click.option("--width", "widths", type=int, multiple=True, help="Of rows; all of the table's by default.")
 def main(file: Path, wanted: tuple[str, ...], dtypes: tuple[str, ...], widths: tuple[int, ...]) -> None:
-    """Count what operations cost, all or those of these names, and write the table into FILE."""
+    """Count what operations cost, all or those of these names, and write the table into FILE.
+
+    Rows of FILE that are not asked for are kept.
+    """
     turn_on()
     if unknown := set(wanted) - set(names()):
         raise click.UsageError(f"no operation {', '.join(sorted(unknown))}; there are {', '.join(names())}")
-    rows = []
-    for name in wanted or names():
-        for dtype in dtypes:
-            for shape in shapes_of(name, dtype):
-                if len(shape) == 1 or not widths or shape[1] in widths:
-                    rows.append((name, dtype, shape, cost(name, shape, dtype)))
-                    click.echo(f"{name} {dtype} {shape}: {rows[-1][-1].slots:.1f} slots an element", err=True)
+    kept = table(file) if file.exists() else {}
+    rows: dict[Key, list[str]] = {}
+    for name, dtype in product(names(), WIDTHS):
+        for shape in shapes_of(name, dtype):
+            key = key_of(name, dtype, shape)
+            asked = (not wanted or name in wanted) and dtype in dtypes
+            if asked and (len(shape) == 1 or not widths or shape[1] in widths):
+                one = cost(name, shape, dtype)
+                rows[key] = cells_of(one)
+                click.echo(f"{name} {dtype} {shape}: {one.slots:.1f} slots an element", err=True)
+            elif key in kept:
+                rows[key] = kept[key]
     file.write_text("\n".join(document(rows)) + "\n", encoding="utf-8")
 
 

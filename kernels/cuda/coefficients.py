@@ -14,7 +14,7 @@ from numba import int32
 
 from softgrad.kernels.cuda.options import Asked
 from softgrad.kernels.cuda.plans import Plan
-from softgrad.kernels.cuda.registers import column_of, in_row_of, row_sum_of
+from softgrad.kernels.cuda.registers import Summed, column_of, exponentials_of, in_row_of, terms_of
 from softgrad.kernels.formulas.cross_entropy import (
     coefficient,
     coefficient_term,
@@ -38,34 +38,41 @@ def holds_others(asked: Asked) -> bool:
     return not asked.labelled or (asked.weighted and asked.smoothed)
 
 
-def others_of(plan: Plan, asked: Asked) -> Function:
-    """Build ``prepare(others, weight, begin, thread, count, kept, spread)``: the weights of a label's row, or a part.
+def others_of(plan: Plan, asked: Asked) -> Function | None:
+    """Build ``prepare(others, weight, place, numbers)``: the weights of a label's row, or None if none are kept.
 
-    Or the coefficients in the place of probabilities; 0 beyond the row. `begin` is the first class.
+    Or the coefficients in the place of probabilities; 0 beyond the row.
     """
+    if not holds_others(asked):
+        return None
     items, labelled, weighted = plan.items, asked.labelled, asked.weighted
     column, in_row = column_of(plan), in_row_of(plan)
 
-    def prepare(others, weight, begin, thread, count, kept, spread):
+    def prepare(others, weight, place, numbers):
+        thread, begin, _, _ = place
+        _, kept, spread, _, _, _, _ = numbers
         zero, one = const(kept, 0.0), const(kept, 1.0)
         for k in range(items):
             w = one
             if weighted:
-                w = weight[begin + column(k, thread)] if in_row(k, thread, count) else zero
+                w = weight[begin + column(k, thread)] if in_row(k, place) else zero
             c = w if labelled else coefficient(others[k], w, kept, spread)
-            others[k] = where(in_row(k, thread, count), c, zero)
+            others[k] = where(in_row(k, place), c, zero)
 
     return jitable(prepare)
 
 
-def caps_of(plan: Plan) -> Function:
-    """Build ``caps(values, uncapped, thread, count, cap)``: logits are kept in `uncapped`, and capped."""
+def caps_of(plan: Plan, asked: Asked) -> Function | None:
+    """Build ``cap(values, uncapped, place, numbers)``: logits are kept in `uncapped`, and capped. None if not asked."""
+    if not asked.capped:
+        return None
     items, in_row = plan.items, in_row_of(plan)
 
-    def caps(values, uncapped, thread, count, cap):
+    def caps(values, uncapped, place, numbers):
+        _, _, _, _, cap, _, _ = numbers
         for k in range(items):
             uncapped[k] = values[k]
-            values[k] = where(in_row(k, thread, count), soft_cap(values[k], cap), const(cap, -math.inf))
+            values[k] = where(in_row(k, place), soft_cap(values[k], cap), const(cap, -math.inf))
 
     return jitable(caps)
 
@@ -86,34 +93,48 @@ def term_of(plan: Plan, asked: Asked) -> Function | None:
 
 
 @jitable
-def _term_of_other(k, z, others, thread, count):
+def _term_of_other(k, z, others, place):
     return coefficient_term(others[k], -z)
 
 
 def _term_of_one(plan: Plan) -> Function:
     in_row = in_row_of(plan)
 
-    def term(k, z, others, thread, count):
-        return where(in_row(k, thread, count), -z, const(z, 0.0))
+    def term(k, z, others, place):
+        return where(in_row(k, place), -z, const(z, 0.0))
 
     return jitable(term)
 
 
 @jitable
-def _itself(a, _):
-    return a
+def _itself(_, other):
+    return other
 
 
-def others_sum_of(plan: Plan, asked: Asked) -> Function:
-    """Build ``others_sum(others) -> (total, carry)``, of what is kept beside the logits; of nothing, 0."""
-    row_sum, kept = row_sum_of(plan, _itself), holds_others(asked)
+def summed_of(plan: Plan, asked: Asked, shift: Function, keep: str) -> Summed:
+    """The sums that settle to ``((rest, terms), (total, carry))``.
 
-    def others_sum(others):
-        if kept:
-            return row_sum(others, others)
-        return const(others[0], 0.0), const(others[0], 0.0)
+    Of the exponentials and the terms, and in two parts what is kept beside the logits; of nothing, 0.
+    """
+    exponentials, of_others = exponentials_of(plan, shift, keep, term_of(plan, asked)), terms_of(plan, _itself)
+    no_exponentials, add_exponentials, settle_exponentials = exponentials
+    no_others, add_others, settle_others = of_others
+    with_others = holds_others(asked)
 
-    return jitable(others_sum)
+    def nothing(zero):
+        return no_exponentials(zero), no_others(zero)
+
+    def add(values, others, place, largest, numbers, sums):
+        exponentials, of_others = sums
+        if with_others:
+            of_others = add_others(values, others, place, largest, numbers, of_others)
+        return add_exponentials(values, others, place, largest, numbers[1], exponentials), of_others
+
+    def settle(sums):
+        exponentials, of_others = sums
+        return settle_exponentials(exponentials), settle_others(of_others) if with_others else of_others
+
+    return Summed(jitable(nothing), jitable(add), jitable(settle))
 
 
 def sums_of(asked: Asked) -> Function:
@@ -154,20 +175,26 @@ def pull_of(asked: Asked) -> Function:
     return jitable(pull)
 
 
-def gradient_of(plan: Plan, asked: Asked) -> Function:
-    """Build ``gradient(values, others, uncapped, thread, label, of_label, of_row, share, numbers, ignored)``.
+@jitable
+def of_row(label_exp, c, total, rest, pull, known, scale):
+    """What a row's gradient takes: its own at the label, of exponential and coefficient, and what the formula takes."""
+    share = scale / (const(rest, 1.0) + rest) if known else const(rest, math.nan)
+    return weighted_cross_entropy_gradient(label_exp, c, total, rest, pull) * share, total, rest, pull, share
 
-    A row's exponentials, or a part's, become its gradient, 0 if it is ignored. The label counts from the first of them;
-    ``of_label = (label_exp, c)``, its exponential and its coefficient; ``of_row = (total, rest, pull)``, what the
-    formula takes of the row; ``numbers = (spread, cap)``.
+
+def gradient_of(plan: Plan, asked: Asked) -> Function:
+    """Build ``gradient(values, others, uncapped, place, label, of_this_row, numbers, ignored)``.
+
+    A row's exponentials, or a part's, become its gradient, 0 if it is ignored.
     """
     column, items = column_of(plan), plan.items
     labelled, weighted, smoothed, ignoring, capped, penalised = asked
 
-    def gradient(values, others, uncapped, thread, label, of_label, of_row, share, numbers, ignored):
-        (label_exp, c), (total, rest, pull), (spread, cap) = of_label, of_row, numbers
-        at_label = weighted_cross_entropy_gradient(label_exp, c, total, rest, pull) * share
-        mine = int32(label - column(0, thread))  # of the label, where the thread's first element is 0
+    def gradient(values, others, uncapped, place, label, of_this_row, numbers, ignored):
+        at_label, total, rest, pull, share = of_this_row
+        thread, begin, _, _ = place
+        _, _, spread, _, cap, _, _ = numbers
+        mine = int32(label - begin - column(0, thread))  # of the label, where the thread's first element is 0
         for k in range(items):
             e = values[k]
             if not labelled:

@@ -6,28 +6,24 @@ holds (`wide_cross_entropy`).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
-
-from numba import cuda, int32
 
 from softgrad.kernels.cuda.coefficients import (
     caps_of,
     gradient_of,
     holds_others,
+    of_row,
     others_of,
-    others_sum_of,
     pull_of,
+    summed_of,
     sums_of,
-    term_of,
 )
+from softgrad.kernels.cuda.held import held_plan, launch_held
 from softgrad.kernels.cuda.label_cross_entropy import launch_label_cross_entropy
-from softgrad.kernels.cuda.launch import device, empty
-from softgrad.kernels.cuda.memory import NUMBER
+from softgrad.kernels.cuda.launch import empty
 from softgrad.kernels.cuda.options import Asked, asked_by, element, numbers_of, result_of
 from softgrad.kernels.cuda.plans import Plan, plan_for
-from softgrad.kernels.cuda.registers import exponentials_and_term_of
 from softgrad.kernels.cuda.rows import Work, launch_rows
 from softgrad.kernels.cuda.sums import sum_of
 from softgrad.kernels.cuda.wide_cross_entropy import launch_wide_cross_entropy
@@ -38,6 +34,7 @@ from softgrad.kernels.formulas.cross_entropy import (
     soft_cap,
     weighted_cross_entropy,
 )
+from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive
 from softgrad.kernels.formulas.softmax import plain_shift
 from softgrad.kernels.simd.half import number_dtype
@@ -48,37 +45,33 @@ Function = Callable[..., Any]
 def _loss(plan: Plan, asked: Asked, scale_of: Function, writes: bool) -> Work:
     """The loss of a row, and its gradient if that is what it `writes`."""
     labelled, weighted, ignoring, capped = asked.labelled, asked.weighted, asked.ignoring, asked.capped
-    with_others, number_type, spare_size = holds_others(asked), NUMBER[plan.number], plan.items if asked.capped else 1
-    exponentials = exponentials_and_term_of(plan, plain_shift, "e", term_of(plan, asked))
-    caps, prepare, others_sum = caps_of(plan), others_of(plan, asked), others_sum_of(plan, asked)
-    sums, pull, gradient = sums_of(asked), pull_of(asked), gradient_of(plan, asked)
+    sums_of_coefficients, pull, gradient = sums_of(asked), pull_of(asked), gradient_of(plan, asked)
 
-    def body(values, others, place, target, weight, numbers):
-        (thread, count), (label, known, logit) = place, target
+    def settle(sums, largest, target, weight, numbers):
+        (rest, terms), of_others = sums
+        label, known, logit = target
         ignored_label, kept, spread, z_loss, cap, scale, plain_sum = numbers
         one = const(kept, 1.0)
         ignored, known = ignoring and label == ignored_label, known or not labelled
-        uncapped = cuda.local.array(spare_size, number_type)
         if capped:
             logit = soft_cap(logit, cap)
-            caps(values, uncapped, thread, count, cap)
         w = one
         if labelled and weighted and known:
             w = weight[label]
-        if with_others:
-            prepare(others, weight, int32(0), thread, count, kept, spread)
-        largest, rest, terms = exponentials(values, others, thread, count, kept)
-        total, carry, terms = sums(terms, others_sum(others), largest - logit, w, kept, spread, plain_sum)
-        if writes:
-            share = scale_of(scale) / (one + rest) if known else const(kept, math.nan)
-            of_label = exp_nonpositive(logit - largest), coefficient(one, w, kept, spread)
-            of_row = total, rest, pull(largest, rest, z_loss, carry)
-            gradient(values, others, uncapped, thread, label, of_label, of_row, share, (spread, cap), ignored)
-        return result_of(weighted_cross_entropy(total + carry, terms, largest, rest, z_loss), known, ignored)
+        total, carry, terms = sums_of_coefficients(terms, of_others, largest - logit, w, kept, spread, plain_sum)
+        loss = result_of(weighted_cross_entropy(total + carry, terms, largest, rest, z_loss), known, ignored)
+        label_exp, c = exp_nonpositive(logit - largest), coefficient(one, w, kept, spread)
+        pulled = pull(largest, rest, z_loss, carry)
+        return loss, (ignored, of_row(label_exp, c, total, rest, pulled, known, scale_of(scale)))
+
+    def finish(values, others, uncapped, place, target, of_this_row, numbers):
+        ignored, taken = of_this_row
+        gradient(values, others, uncapped, place, target[0], taken, numbers, ignored)
 
     return Work(
-        device(body), two=not labelled, holds_others=with_others, labelled=labelled, writes=writes, results=True
-    )
+        summed_of(plan, asked, plain_shift, "e"), jitable(settle), jitable(finish) if writes else None,
+        caps_of(plan, asked), others_of(plan, asked), two=not labelled, labelled=labelled, returns=True,
+    )  # fmt: skip
 
 
 def _plain_sum(kept: Any, spread: Any, classes: int) -> tuple[Any, Any]:
@@ -102,11 +95,14 @@ def _of_options(logits: Any, targets: Any, options: CrossEntropyOptions, losses:
     if scale is None or isinstance(scale, float):
         scale = dtype.type(scale or 0)
     numbers = *numbers, scale, _plain_sum(numbers[1], numbers[2], classes)
-    if classes > plan.width:
-        launch_wide_cross_entropy(plan, asked, (logits, targets, weight), numbers, losses, grad)
-        return
     arrays = {"y": targets, "weight": weight, "labels": targets, "out": grad, "results": losses}
-    launch_rows(plan, _loss, (asked, element(scale), grad is not None), logits, numbers, **arrays)
+    wanted = asked, element(scale), grad is not None
+    if classes <= plan.width:
+        launch_rows(plan, _loss, wanted, logits, numbers, **arrays)
+    elif held := held_plan(classes, *in_packs, twice=not asked.labelled):
+        launch_held(*held, _loss, wanted, logits, numbers, **arrays)
+    else:
+        launch_wide_cross_entropy(plan, asked, (logits, targets, weight), numbers, losses, grad)
 
 
 def _launch(logits: Any, targets: Any, options: CrossEntropyOptions | None, losses: Any, scale: Any, grad: Any) -> Any:

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numba import cuda, int32, int64
 
+from softgrad.kernels.cuda.held import held_plan, launch_held
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for
 from softgrad.kernels.cuda.memory import NUMBER, thread_of_grid
 from softgrad.kernels.cuda.plans import Plan, plan_for
 from softgrad.kernels.cuda.registers import column_of, exponentials_of, reader_of, writer_of
 from softgrad.kernels.cuda.rows import Work, launch_rows
-from softgrad.kernels.cuda.wide import part_of_row, row_sums
+from softgrad.kernels.cuda.wide import part_of, parts_of, row_sums
 from softgrad.kernels.formulas.cross_entropy import cross_entropy, cross_entropy_label_gradient
 from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
@@ -26,28 +27,29 @@ Function = Callable[..., Any]
 
 
 def _loss(plan: Plan) -> Work:
-    exponentials = exponentials_of(plan, plain_shift, "x")
+    return Work(exponentials_of(plan, plain_shift, "x"), _settled_loss, labelled=True, returns=True)
 
-    def body(values, others, place, target, weight, scale):
-        _, _, logit = target
-        largest, rest = exponentials(values, scale)
-        return cross_entropy(largest - logit, rest)
 
-    return Work(jitable(body), labelled=True, writes=False, results=True)
+@jitable
+def _settled_loss(sums, largest, target, weight, scale):
+    (rest, _), (_, _, logit) = sums, target
+    return cross_entropy(largest - logit, rest), rest
+
+
+@jitable
+def _of_row(label_exp, rest, known, scale):
+    """What the gradient takes: scale / s, and the gradient at the label; NaN where that is no class."""
+    share = scale / (const(rest, 1.0) + rest) if known else const(rest, math.nan)
+    return share, cross_entropy_label_gradient(label_exp, rest) * share
 
 
 def _gradient_of(plan: Plan) -> Function:
-    """Build ``gradient(values, thread, label, known, label_exp, rest, scale)``: exponentials become the gradient.
-
-    The label counts from the first class of the row, or of the part of it. Where it is no class, the gradient is NaN.
-    """
+    """Build ``gradient(values, place, label, share, at_label)``: exponentials become the gradient."""
     column, items = column_of(plan), plan.items
 
-    def gradient(values, thread, label, known, label_exp, rest, scale):
-        one = const(rest, 1.0)
-        share = scale / (one + rest) if known else const(rest, math.nan)
-        at_label = cross_entropy_label_gradient(label_exp, rest) * share
-        mine = int32(label - column(0, thread))  # of the label, where the thread's first element is 0
+    def gradient(values, place, label, share, at_label):
+        thread, begin, _, _ = place
+        mine = int32(label - begin - column(0, thread))  # of the label, where the thread's first element is 0
         for k in range(items):
             values[k] = where(mine == column(k, 0), at_label, values[k] * share)
 
@@ -55,15 +57,20 @@ def _gradient_of(plan: Plan) -> Function:
 
 
 def _loss_and_gradient(plan: Plan) -> Work:
-    exponentials, gradient = exponentials_of(plan, plain_shift, "e"), _gradient_of(plan)
+    gradient = _gradient_of(plan)
 
-    def body(values, others, place, target, weight, scale):
-        (thread, _), (label, known, logit) = place, target
-        largest, rest = exponentials(values, scale)
-        gradient(values, thread, label, known, exp_nonpositive(logit - largest), rest, scale)
-        return cross_entropy(largest - logit, rest)
+    def finish(values, others, uncapped, place, target, of_row, scale):
+        gradient(values, place, target[0], *of_row)
 
-    return Work(jitable(body), labelled=True, results=True)
+    summed = exponentials_of(plan, plain_shift, "e")
+    return Work(summed, _settled_gradient, jitable(finish), labelled=True, returns=True)
+
+
+@jitable
+def _settled_gradient(sums, largest, target, weight, scale):
+    (rest, _), (_, known, logit) = sums, target
+    of_row = _of_row(exp_nonpositive(logit - largest), rest, known, scale)
+    return cross_entropy(largest - logit, rest), of_row
 
 
 @cache
@@ -81,23 +88,24 @@ def _wide_loss() -> Kernel:
 
 @cache
 def _wide_gradient(plan: Plan) -> Kernel:
-    read, write, gradient = reader_of(plan), writer_of(plan), _gradient_of(plan)
-    number_type, items, width = NUMBER[plan.number], plan.items, plan.width
+    part, read, write, gradient = part_of(plan), reader_of(plan), writer_of(plan), _gradient_of(plan)
+    number_type, items, columns = NUMBER[plan.number], plan.items, plan.columns
 
     def kernel(logits, labels, largests, rests, grad, classes, scale):
         values = cuda.local.array(items, number_type)
-        row, begin, first, count = part_of_row(classes, width)
+        row, first, place = part(classes)
         largest, rest = largests[row], rests[row]
-        read(logits, first, count, cuda.threadIdx.x, values, const(scale, -math.inf))
+        read(logits, first, place, values, const(scale, -math.inf))
         label = int64(labels[row])
         known, label_exp = 0 <= label < classes, const(scale, math.nan)
-        if known and begin <= label < begin + width:
+        at = label - place[1]  # the label's column
+        if known and 0 <= at < columns:
             label_exp = exp_nonpositive(logits[row * classes + label] - largest)
         cuda.syncthreads()  # the label's logit may lie where a thread of this block writes
         for k in range(items):
             values[k] = exp_nonpositive(values[k] - largest)
-        gradient(values, cuda.threadIdx.x, label - begin, known, label_exp, rest, scale)
-        write(values, grad, first, count, cuda.threadIdx.x)
+        gradient(values, place, label, *_of_row(label_exp, rest, known, scale))
+        write(values, grad, first, place)
 
     return Kernel(kernel, threads=plan.threads)
 
@@ -105,16 +113,19 @@ def _wide_gradient(plan: Plan) -> Kernel:
 def launch_label_cross_entropy(logits: Any, labels: Any, losses: Any, scale: Any, grad: Any) -> None:
     """Each row's loss, and the gradient unless `grad` is None."""
     (rows, classes), number = logits.shape, number_dtype(logits.dtype).type
-    plan = plan_for(classes, logits) if grad is None else plan_for(classes, logits, grad)
+    in_packs = (logits,) if grad is None else (logits, grad)
+    plan = plan_for(classes, *in_packs)
+    work, scale = (_loss, number(1)) if grad is None else (_loss_and_gradient, number(scale))
+    arrays = {"labels": labels, "out": grad, "results": losses}
     if classes <= plan.width:
-        if grad is None:
-            launch_rows(plan, _loss, (), logits, number(1), labels=labels, results=losses)
-        else:
-            launch_rows(plan, _loss_and_gradient, (), logits, number(scale), labels=labels, out=grad, results=losses)
+        launch_rows(plan, work, (), logits, scale, **arrays)
+        return
+    if held := held_plan(classes, *in_packs):
+        launch_held(*held, work, (), logits, scale, **arrays)
         return
     of_rows = logits, labels, *row_sums(plan, plain_shift, logits, 1.0)
     sizes = np.int64(rows), np.int32(classes)
     _wide_loss().launch(blocks_for(rows, THREADS), THREADS, *of_rows, losses, *sizes)
     if grad is not None:
-        grid = rows, blocks_for(classes, plan.width)
-        _wide_gradient(plan).launch(grid, plan.threads, *of_rows, grad, np.int32(classes), number(scale))
+        grid = rows, parts_of(classes, plan)
+        _wide_gradient(plan).launch(grid, plan.threads, *of_rows, grad, np.int32(classes), scale)

@@ -38,6 +38,10 @@ SIMULATED = bool(config.ENABLE_CUDASIM)
 # The threads of a block, unless there is a reason for another number.
 THREADS = 256
 
+# What kernels that are launched with shared memory may declare beside that, and CUDA's number for how much that may be.
+STATIC_SHARED = 2048
+MOST_DYNAMIC_SHARED = 8
+
 Function = Callable[..., Any]
 
 # Reentrant, for a signal handler that launches a kernel.
@@ -54,18 +58,21 @@ class Kernel:
     """A function over pointers and numbers, compiled for a GPU when it is first launched there.
 
     A block has at most `threads`, and a processor of the GPU room for so many `blocks`: that decides how many registers
-    a thread may have.
+    a thread may have. If it is `shared`, a launch may ask for all of a block's shared memory (`shared_bytes`).
     """
 
-    def __init__(self, function: Function, *, threads: int = THREADS, blocks: int = 1) -> None:
-        self.function, self.bounds = named(function), (threads, blocks)
+    def __init__(self, function: Function, *, threads: int = THREADS, blocks: int = 1, shared: bool = False) -> None:
+        self.function, self.bounds, self.shared = named(function), (threads, blocks), shared
         self._loaded: dict[Any, Any] = {}
         self._simulated: Any = cuda.jit(function) if SIMULATED else None
 
-    def launch(self, blocks: int | tuple[int, ...], threads: int | tuple[int, ...], *arguments: Any) -> None:
+    def launch(
+        self, blocks: int | tuple[int, ...], threads: int | tuple[int, ...], *arguments: Any, shared: int = 0
+    ) -> None:
         """Run so many blocks of so many threads on the current stream.
 
-        Arguments are arrays and NumPy's numbers, or tuples of such.
+        Arguments are arrays and NumPy's numbers, or tuples of such; `shared` are the bytes of shared memory of a block
+        beside what the kernel declares.
 
         Raises
         ------
@@ -73,7 +80,7 @@ class Kernel:
             If an array is on another device than the current one.
         """
         if SIMULATED:
-            self._simulated[blocks, threads](*map(_as_pointer, arguments))
+            self._simulated[blocks, threads, None, shared](*map(_as_pointer, arguments))
             return
         device = _cupy().cuda.runtime.getDevice()
         plain = tuple(_flattened(arguments)) if tuple in map(type, arguments) else arguments
@@ -88,9 +95,16 @@ class Kernel:
         function = self._loaded.get(key)
         if function is None:
             function = self._loaded[key] = self._load(signature_of(arguments))
-        function(_three(blocks), _three(threads), plain)
+        function(_three(blocks), _three(threads), plain, shared)
 
     def _load(self, signature: Any) -> Any:
+        """The kernel for the current GPU."""
+        function = self._found(signature)
+        if self.shared:
+            _cupy().cuda.driver.funcSetAttribute(function.ptr, MOST_DYNAMIC_SHARED, shared_bytes() - STATIC_SHARED)
+        return function
+
+    def _found(self, signature: Any) -> Any:
         """The kernel for the current GPU, from the disk if it is there."""
         capability = _cupy().cuda.Device().compute_capability
         architecture = int(capability[:-1]), int(capability[-1])
@@ -185,6 +199,16 @@ def link(ptx: str, capability: tuple[int, int]) -> tuple[bytes, str]:
 def address_of(array: Any) -> int:
     """Where an array lies in the GPU's memory."""
     return int(array.data.ptr)
+
+
+def shared_bytes() -> int:
+    """The most shared memory that a block of the current GPU has for a kernel that asks for it."""
+    return _shared_bytes(_cupy().cuda.runtime.getDevice())
+
+
+@cache
+def _shared_bytes(device: int) -> int:
+    return int(_cupy().cuda.Device(device).attributes["MaxSharedMemoryPerBlockOptin"])
 
 
 def blocks_for(size: int, per_block: int) -> int:

@@ -21,11 +21,10 @@ PACK_BYTES = 16
 NUMBER = {"f": float32, "d": float64}
 
 
-def lanes_for(*arrays: Any, row: int | None = None) -> int:
-    """How many elements a pack has: as many as sixteen bytes hold if all arrays, and all rows, begin at a multiple."""
-    itemsize = arrays[0].dtype.itemsize
-    starts = [address_of(array) for array in arrays] + ([] if row is None else [row * itemsize])
-    return PACK_BYTES // itemsize if all(start % PACK_BYTES == 0 for start in starts) else 1
+def lanes_for(*arrays: Any) -> int:
+    """How many elements a pack has: as many as sixteen bytes hold if all arrays begin at a multiple of those."""
+    aligned = all(address_of(array) % PACK_BYTES == 0 for array in arrays)
+    return PACK_BYTES // arrays[0].dtype.itemsize if aligned else 1
 
 
 if SIMULATED:

@@ -14,6 +14,8 @@ from softgrad.kernels.simd.half import number_dtype
 MOST_ITEMS = {"f": 16, "d": 8}
 # And so many where a row lies in the registers more than once.
 MOST_TWICE = {"f": 4, "d": 2}
+# A quarter more fits the threads of a block of no more than so many, where a row lies there once.
+FEWER_THREADS = 512
 
 # The most threads of a block.
 MOST_THREADS = {"f": 1024, "d": 512}
@@ -25,6 +27,9 @@ MOST_REGISTERS = {"f": 80, "d": 144}
 
 # The fewest threads that share a row which they read in packs: theirs fill whole sectors of memory.
 FEWEST_THREADS = 4
+
+# What a thread's share of the reductions costs, in elements; what lies beyond a row costs as much as what is in it.
+REDUCTION_ELEMENTS = 4
 
 # The threads of a block whose rows are no more than a warp's.
 WARPS_THREADS = 128
@@ -44,7 +49,7 @@ class Plan:
     Attributes
     ----------
     threads
-        That share a row: 1, neighbours in a warp, or all of a block.
+        That share a row: 1, neighbours in a warp, or the warps of a block.
     rows
         That a block takes.
     packs, lanes
@@ -53,6 +58,8 @@ class Plan:
         The character of the dtype computed in.
     staged
         The classes of a row that passes through shared memory; 0 for one that threads read and write themselves.
+    ragged
+        Rows begin anywhere, and packs at multiples of sixteen bytes: of the first and the last of a row a part is its.
     """
 
     threads: int
@@ -61,6 +68,7 @@ class Plan:
     lanes: int
     number: str
     staged: int = 0
+    ragged: bool = False
 
     @property
     def items(self) -> int:
@@ -68,9 +76,14 @@ class Plan:
         return self.packs * self.lanes
 
     @property
-    def width(self) -> int:
-        """How many classes fit."""
+    def columns(self) -> int:
+        """How many elements the threads have."""
         return self.threads * self.items
+
+    @property
+    def width(self) -> int:
+        """How many classes fit, wherever a row begins."""
+        return self.columns - (self.lanes - 1 if self.ragged else 0)
 
     @property
     def block_threads(self) -> int:
@@ -84,11 +97,11 @@ class Plan:
 
 
 def plan_for(classes: int, *arrays: Any, twice: bool = False) -> Plan:
-    """The plan for rows of so many classes; a row, or part of one, that is wider than the plan's width is `wide`.
+    """The plan for rows of so many classes; of one that is wider than the plan's width it is that of a part.
 
     Kernels that hold a row more than once ask for fewer elements a thread.
     """
-    return _plan(classes, lanes_for(*arrays, row=classes), number_dtype(arrays[0].dtype).char, twice)
+    return _plan(classes, lanes_for(*arrays), number_dtype(arrays[0].dtype).char, twice)
 
 
 @cache
@@ -96,8 +109,8 @@ def _plan(classes: int, lanes: int, number: str, twice: bool) -> Plan:
     """Narrow rows are staged, unless packs of theirs fill the threads' registers."""
     most_items, most_staged = (MOST_TWICE, STAGED_TWICE) if twice else (MOST_ITEMS, STAGED_ITEMS)
     lanes = min(lanes, most_items[number])
-    direct = _in_registers(classes, lanes, number, most_items[number])
-    if classes > STAGED_CLASSES or (classes > most_staged and lanes > 1 and direct.width == classes):
+    direct = _in_registers(classes, lanes, number, most_items[number], twice)
+    if classes > STAGED_CLASSES or (classes > most_staged and lanes > 1 and direct.columns == classes):
         return direct
     threads = 1
     while threads * most_staged < classes:
@@ -105,12 +118,29 @@ def _plan(classes: int, lanes: int, number: str, twice: bool) -> Plan:
     return Plan(threads, STAGED_THREADS // threads, -(-classes // threads), 1, number, classes)
 
 
-@cache
-def _in_registers(classes: int, lanes: int, number: str, most_items: int) -> Plan:
-    most_packs, most_threads = most_items // lanes, MOST_THREADS[number]
+def _in_registers(classes: int, lanes: int, number: str, most_items: int, twice: bool) -> Plan:
+    """The plan that costs least of those with room for a row, or for its parts, which are of like size."""
+    ragged, most_packs = classes % lanes > 0, most_items // lanes
+    limits = [(most_packs, MOST_THREADS[number]), (most_packs if twice else most_packs * 5 // 4, FEWER_THREADS)]
+    room = classes + (lanes - 1 if ragged else 0)
+    parts = -(-room // (MOST_THREADS[number] * lanes * most_packs))
+    needed = -(-room // (parts * lanes))  # packs
+    shares = []
+    for limit, most_threads in limits:
+        for packs in range(limit, 0, -1):
+            threads = _threads_of(-(-needed // packs))
+            if threads <= min(most_threads, MOST_THREADS[number]):
+                shares.append((threads * (packs * lanes + REDUCTION_ELEMENTS), threads, packs))
+    _, threads, packs = min(shares)
+    rows = WARPS_THREADS // threads if threads <= WARP else 1
+    return Plan(threads, rows, packs, lanes, number, ragged=ragged)
+
+
+def _threads_of(fewest: int) -> int:
+    """So many threads, or a few more: a part of a warp, or whole warps."""
+    if fewest > WARP:
+        return -(-fewest // WARP) * WARP
     threads = FEWEST_THREADS
-    while threads < most_threads and threads * lanes * most_packs < classes:
+    while threads < fewest:
         threads *= 2
-    parts = -(-classes // (threads * lanes * most_packs))  # of like size, and not the last of a few elements
-    packs = -(-classes // (parts * threads * lanes))
-    return Plan(threads, WARPS_THREADS // threads if threads <= WARP else 1, packs, lanes, number)
+    return threads

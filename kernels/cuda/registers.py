@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from numba import int32
+from numba import int32, uint32
 
 from softgrad.kernels.cuda.instructions import larger
 from softgrad.kernels.cuda.memory import LOAD, NUMBER, PACK, STORE, UNPACK
@@ -28,12 +27,33 @@ def team_for(plan: Plan) -> Team:
     return team_of(plan.threads, NUMBER[plan.number])
 
 
+@jitable
+def skipped(*_):
+    """A step that there is not."""
+
+
 # ---- where a thread's elements are
+#
+# The columns of a row are those of its threads' packs, which begin at a multiple of sixteen bytes: a ragged row begins
+# at one of the first. ``place = (thread, begin, low, high)`` is the thread's number, the class of the first column, and
+# the first column of the row and the one after its last. So are those of a part of a row.
+
+
+@cache
+def frame_of(plan: Plan) -> Function:
+    """Build ``frame(first) -> (begin, low)`` of a row from `first` on: where its columns lie, and its first."""
+    ragged, lanes = plan.ragged, plan.lanes
+
+    def frame(first):
+        low = int32(first & (lanes - 1)) if ragged else int32(0)
+        return first - low, low
+
+    return jitable(frame)
 
 
 @cache
 def column_of(plan: Plan) -> Function:
-    """Build ``column(k, thread)``, the class of a thread's k-th element."""
+    """Build ``column(k, thread)``, the column of a thread's k-th element."""
     threads, lanes = plan.threads, plan.lanes
 
     def column(k, thread):
@@ -44,78 +64,115 @@ def column_of(plan: Plan) -> Function:
 
 @cache
 def in_row_of(plan: Plan) -> Function:
-    """Build ``in_row(k, thread, count)``: has the row, of which `count` elements follow, a k-th for the thread?"""
-    threads, lanes, items, staged = plan.threads, plan.lanes, plan.items, plan.staged
+    """Build ``in_row(k, place)``: is the thread's k-th element one of the row?"""
+    threads, lanes, items, staged, ragged = plan.threads, plan.lanes, plan.items, plan.staged, plan.ragged
 
-    def in_row(k, thread, count):
+    def in_row(k, place):
+        thread, _, low, high = place
         if staged:  # all but the last are there
             return k < items - 1 or k * threads + thread < staged
-        return (k // lanes * threads + thread) * lanes + lanes <= count
+        j = (k // lanes * threads + thread) * lanes
+        if ragged:  # one comparison instead of two: what lies before the row is a large number without a sign
+            return uint32(int32(j + k % lanes - low)) < uint32(high - low)
+        return j + lanes <= high
 
     return jitable(in_row)
 
 
 @cache
 def reader_of(plan: Plan) -> Function:
-    """Build ``read(pointer, first, count, thread, values, fill)``: a row from `first` on, `fill` beyond `count`."""
-    packs, lanes, threads = plan.packs, plan.lanes, plan.threads
+    """Build ``read(pointer, first, place, values, fill)``: columns from `first` on, `fill` for those beyond the row."""
+    packs, lanes, threads, ragged = plan.packs, plan.lanes, plan.threads, plan.ragged
     load, unpack = LOAD[lanes], UNPACK[lanes]
 
-    def read(pointer, first, count, thread, values, fill):
+    def read(pointer, first, place, values, fill):
+        thread, _, low, high = place
         for p in range(packs):
             j = (p * threads + thread) * lanes
-            if j + lanes <= count:
+            if j + lanes <= high and (not ragged or low <= j):
                 unpack(values, p * lanes, load(pointer, first + j))
             else:
                 for k in range(lanes):
                     values[p * lanes + k] = fill
+                    if ragged and low <= j + k < high:
+                        values[p * lanes + k] = pointer[first + j + k]
 
     return jitable(read)
 
 
 @cache
 def writer_of(plan: Plan) -> Function:
-    """Build ``write(values, pointer, first, count, thread)``, the way back."""
-    packs, lanes, threads = plan.packs, plan.lanes, plan.threads
+    """Build ``write(values, pointer, first, place)``, the way back."""
+    packs, lanes, threads, ragged = plan.packs, plan.lanes, plan.threads, plan.ragged
     store, pack = STORE[lanes], PACK[lanes]
 
-    def write(values, pointer, first, count, thread):
+    def write(values, pointer, first, place):
+        thread, _, low, high = place
         for p in range(packs):
             j = (p * threads + thread) * lanes
-            if j + lanes <= count:
+            if j + lanes <= high and (not ragged or low <= j):
                 store(pointer, first + j, pack(values, p * lanes))
+            elif ragged:
+                for k in range(lanes):
+                    if low <= j + k < high:
+                        pointer[first + j + k] = values[p * lanes + k]
 
     return jitable(write)
 
 
-# ---- sums over a row
-
-
-@jitable
-def _no_term(k, z, others, thread, count):
-    return z
+# ---- sums over a row: what each thread adds of its own elements, and what all threads' come to
 
 
 @cache
-def exponentials_and_term_of(plan: Plan, shift: Function, keep: str, term: Function | None) -> Function:
-    """Build ``sums(values, others, thread, count, temperature) -> (largest, rest, terms)`` of a row in registers.
+def largest_of(plan: Plan) -> Function:
+    """Build ``largest_of_mine(values, largest)``, the largest of a thread's elements and what it had before."""
+    items = plan.items
 
-    `rest` is the sum of all exponentials but one of the largest, `terms` that of ``term(k, z, others, thread, count)``
-    over the shifted logits, 0 without a term. In `values` are left the logits ("x"), the shifted ones ("z") or their
-    exponentials ("e").
-    """
-    team, items = team_for(plan), plan.items
-    team_max, team_sum, sum_and_count = team.max, team_for(plan).sum, team.sum_and_count
-    with_term, term = term is not None, term or _no_term
-
-    def sums(values, others, thread, count, temperature):
-        largest = const(values[0], -math.inf)
+    def largest_of_mine(values, largest):
         for k in range(items):
             largest = larger(largest, values[k])
-        largest = team_max(largest)
+        return largest
+
+    return jitable(largest_of_mine)
+
+
+class Summed(NamedTuple):
+    """How something is summed over a row.
+
+    Attributes
+    ----------
+    nothing
+        ``nothing(zero)``, the sums of no element.
+    add
+        ``add(values, others, place, largest, number, sums)``, the sums with a thread's elements.
+    settle
+        ``settle(sums)``, what the sums of all threads that share the row come to. It may have memory that a block
+        shares, and so one place in a kernel.
+    """
+
+    nothing: Function
+    add: Function
+    settle: Function
+
+
+@jitable
+def _no_term(k, z, others, place):
+    return z
+
+
+def exponentials_of(plan: Plan, shift: Function, keep: str, term: Function | None = None) -> Summed:
+    """The sums that settle to ``(rest, terms)``, with the temperature for a number.
+
+    `rest` is the sum of all exponentials but one of the largest, `terms` that of ``term(k, z, others, place)`` over the
+    shifted logits, 0 without a term. In `values` are left the logits ("x"), the shifted ones ("z"), or their
+    exponentials ("e").
+    """
+    items, sum_and_count, team_sum = plan.items, team_for(plan).sum_and_count, team_for(plan).sum
+    with_term, term = term is not None, term or _no_term
+
+    def add(values, others, place, largest, temperature, sums):
+        total, carry, peaks, terms, terms_carry = sums
         zero = const(largest, 0.0)
-        total, carry, peaks = zero, zero, int32(0)
-        terms, terms_carry = zero, zero
         for k in range(items):
             z = shift(values[k], largest, temperature)
             e = exp_nonpositive(z)
@@ -124,41 +181,45 @@ def exponentials_and_term_of(plan: Plan, shift: Function, keep: str, term: Funct
                 peaks = int32(peaks + 1)
             total, carry = two_sum(total, carry, where(peak, zero, e))
             if with_term:
-                terms, terms_carry = two_sum(terms, terms_carry, term(k, z, others, thread, count))
+                terms, terms_carry = two_sum(terms, terms_carry, term(k, z, others, place))
             if keep == "z":
                 values[k] = z
             elif keep == "e":
                 values[k] = e
+        return total, carry, peaks, terms, terms_carry
+
+    def settle(sums):
+        total, carry, peaks, terms, terms_carry = sums
         total, carry, peaks = sum_and_count(total, carry, peaks)
         if with_term:
             terms, terms_carry = team_sum(terms, terms_carry)
-        return largest, (total + carry) + const(total, int32(peaks - 1)), together(terms, terms_carry)
+        return (total + carry) + const(total, int32(peaks - 1)), together(terms, terms_carry)
 
-    return jitable(sums)
-
-
-@cache
-def exponentials_of(plan: Plan, shift: Function, keep: str) -> Function:
-    """Build ``exponentials(values, temperature) -> (largest, rest)``, as `exponentials_and_term_of` without a term."""
-    sums = exponentials_and_term_of(plan, shift, keep, None)
-
-    def exponentials(values, temperature):
-        largest, rest, _ = sums(values, values, 0, 0, temperature)
-        return largest, rest
-
-    return jitable(exponentials)
+    return Summed(_no_exponentials, jitable(add), jitable(settle))
 
 
-@cache
-def row_sum_of(plan: Plan, term: Function) -> Function:
-    """Build ``row_sum(a, b)``, the sum of term(a_j, b_j) over a row in registers, in two parts: terms may cancel."""
-    team_sum, items = team_for(plan).sum, plan.items
+@jitable
+def _no_exponentials(zero):
+    return zero, zero, int32(0), zero, zero
 
-    def row_sum(a, b):
-        zero = const(a[0], 0.0)
-        total, carry = zero, zero
+
+def terms_of(plan: Plan, term: Function) -> Summed:
+    """The sum of term(a_j, b_j), which settles to two parts: terms may cancel."""
+    items, team_sum = plan.items, team_for(plan).sum
+
+    def add(values, others, place, largest, number, sums):
+        total, carry = sums
         for k in range(items):
-            total, carry = two_sum(total, carry, term(a[k], b[k]))
+            total, carry = two_sum(total, carry, term(values[k], others[k]))
+        return total, carry
+
+    def settle(sums):
+        total, carry = sums
         return team_sum(total, carry)
 
-    return jitable(row_sum)
+    return Summed(_no_terms, jitable(add), jitable(settle))
+
+
+@jitable
+def _no_terms(zero):
+    return zero, zero

@@ -18,37 +18,82 @@ from numba import cuda, int32, int64
 from softgrad.kernels.cuda.launch import Kernel, blocks_for
 from softgrad.kernels.cuda.memory import NUMBER
 from softgrad.kernels.cuda.plans import Plan
-from softgrad.kernels.cuda.registers import reader_of, writer_of
+from softgrad.kernels.cuda.registers import Summed, frame_of, largest_of, reader_of, skipped, team_for, writer_of
 from softgrad.kernels.cuda.staged import staging_of
+from softgrad.kernels.formulas.jit import jitable
+from softgrad.kernels.formulas.primitives import const
 
 Body = Callable[..., Any]
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is done to every row.
+    """What is done to every row, in steps over as much of it as lies in a thread's registers.
 
-    ``body(values, others, place, target, weight, numbers)`` finds the row in `values` and may change it there; what it
-    returns is the row's result, a number. `others` is the same row of the second array, if there are `two`, or a place
-    for what the body makes, if it `holds_others`; ``place = (thread, count)``, the thread's number among those of the
-    row and how many elements the row has; ``target = (label, known, logit)``, the row's label if it is `labelled`,
-    whether that is a class, and its logit, NaN if not; `weight` and `numbers` as they were given.
+    ``place`` is that of `registers`; ``target = (label, known, logit)``, the row's label if it is `labelled`, whether
+    that is a class, and its logit, NaN if not; `weight` and `numbers` are as they were given.
+
+    Attributes
+    ----------
+    summed
+        What is summed over the row: of `numbers`, and of the `largest` if the work is `peaked`.
+    settle
+        ``settle(sums, largest, target, weight, numbers) -> (result, of_row)``: the row's result, a number, and what
+        the last step takes, of what the sums have settled to.
+    finish
+        ``finish(values, others, uncapped, place, target, of_row, numbers)``: what is to be written replaces `values`.
+    cap, prepare
+        The first steps, if there are such: ``cap(values, uncapped, place, numbers)``, which keeps what it changes, and
+        ``prepare(others, weight, place, numbers)``.
+    two
+        `others` is the same row of the second array, and not only a place for what `prepare` makes.
+    fill
+        What stands for elements beyond the row.
     """
 
-    body: Body
+    summed: Summed
+    settle: Body
+    finish: Body | None = None
+    cap: Body | None = None
+    prepare: Body | None = None
     two: bool = False
-    holds_others: bool = False
     labelled: bool = False
-    writes: bool = True
-    results: bool = False
+    peaked: bool = True
+    returns: bool = False
     fill: float = -math.inf
+
+    def sizes(self, items: int) -> tuple[int, int]:
+        """The elements of `others` and `uncapped` where a thread has so many."""
+        return items if self.two or self.prepare else 1, items if self.cap else 1
+
+
+def whole_row_of(plan: Plan, work: Work) -> Body:
+    """Build ``whole_row(values, others, uncapped, place, target, weight, numbers)``, all steps, for a row's result."""
+    peaked, largest_of_mine, team_max = work.peaked, largest_of(plan), team_for(plan).max
+    cap, prepare, finish = work.cap or skipped, work.prepare or skipped, work.finish or skipped
+    nothing, add, settle_sums, settle = *work.summed, work.settle
+
+    def whole_row(values, others, uncapped, place, target, weight, numbers):
+        cap(values, uncapped, place, numbers)
+        prepare(others, weight, place, numbers)
+        zero = const(values[0], 0.0)
+        largest = zero
+        if peaked:
+            largest = team_max(largest_of_mine(values, const(zero, -math.inf)))
+        sums = settle_sums(add(values, others, place, largest, numbers, nothing(zero)))
+        result, of_row = settle(sums, largest, target, weight, numbers)
+        finish(values, others, uncapped, place, target, of_row, numbers)
+        return result
+
+    return jitable(whole_row)
 
 
 def _staged_kernel(plan: Plan, work: Work) -> Callable[..., None]:
     """One thread or a few a row, through shared memory."""
-    body, two, labelled, writes, returns = work.body, work.two, work.labelled, work.writes, work.results
+    whole_row, two, labelled = whole_row_of(plan, work), work.two, work.labelled
+    writes, returns = work.finish is not None, work.returns
     number_type, items, classes = NUMBER[plan.number], plan.items, plan.staged
-    others_size = items if two or work.holds_others else 1
+    others_size, uncapped_size = work.sizes(items)
     block_rows, filling, shared = plan.rows, work.fill, plan.threads > 1
     staging = staging_of(plan)
     places, take, give, at = staging.places, staging.take, staging.give, staging.at
@@ -57,6 +102,7 @@ def _staged_kernel(plan: Plan, work: Work) -> Callable[..., None]:
         staged = cuda.shared.array(places, number_type)
         values = cuda.local.array(items, number_type)
         others = cuda.local.array(others_size, number_type)
+        uncapped = cuda.local.array(uncapped_size, number_type)
         thread, mine = cuda.threadIdx.x if shared else 0, cuda.threadIdx.y
         first = int64(cuda.blockIdx.x) * block_rows
         row, here = first + mine, min(block_rows, rows - first)
@@ -70,7 +116,8 @@ def _staged_kernel(plan: Plan, work: Work) -> Callable[..., None]:
             known = 0 <= label < classes
             if known:
                 logit = staged[at(mine, label)]
-        found = body(values, others, (thread, classes), (label, known, logit), weight, numbers)
+        place, target = (thread, int32(0), int32(0), int32(classes)), (label, known, logit)
+        found = whole_row(values, others, uncapped, place, target, weight, numbers)
         if writes:
             cuda.syncthreads()
             give(values, staged, out, first, here)
@@ -82,32 +129,35 @@ def _staged_kernel(plan: Plan, work: Work) -> Callable[..., None]:
 
 def _team_kernel(plan: Plan, work: Work) -> Callable[..., None]:
     """Neighbours in a warp, or a block, a row. Those beyond the last row go along: their lanes are waited for."""
-    body, two, labelled, writes, returns = work.body, work.two, work.labelled, work.writes, work.results
+    whole_row, two, labelled = whole_row_of(plan, work), work.two, work.labelled
+    writes, returns = work.finish is not None, work.returns
     number_type, items, block_rows, alone = NUMBER[plan.number], plan.items, plan.rows, plan.rows == 1
-    filling, others_size = work.fill, items if two or work.holds_others else 1
-    read, write = reader_of(plan), writer_of(plan)
+    filling, (others_size, uncapped_size) = work.fill, work.sizes(items)
+    frame, read, write = frame_of(plan), reader_of(plan), writer_of(plan)
 
     def kernel(x, y, weight, labels, out, results, rows, classes, numbers):
         values = cuda.local.array(items, number_type)
         others = cuda.local.array(others_size, number_type)
+        uncapped = cuda.local.array(uncapped_size, number_type)
         thread = cuda.threadIdx.x
         row = int64(cuda.blockIdx.x) * block_rows + (0 if alone else cuda.threadIdx.y)
         here = alone or row < rows
-        first, count = row * classes, classes if here else int32(0)
-        read(x, first, count, thread, values, number_type(filling))
+        first, low = frame(row * classes)
+        place = thread, -low, low, low + (classes if here else int32(0))
+        read(x, first, place, values, number_type(filling))
         if two:
-            read(y, first, count, thread, others, number_type(filling))
+            read(y, first, place, others, number_type(filling))
         label, known, logit = int64(-1), False, number_type(math.nan)
         if labelled and here:
             label = int64(labels[row])
             known = 0 <= label < classes
             if known:
-                logit = x[first + label]
-        found = body(values, others, (thread, count), (label, known, logit), weight, numbers)
+                logit = x[row * classes + label]
+        found = whole_row(values, others, uncapped, place, (label, known, logit), weight, numbers)
         if writes:
             if labelled:
                 cuda.syncwarp()  # the label's logit, which all lanes read, may lie where one of them writes
-            write(values, out, first, count, thread)
+            write(values, out, first, place)
         if returns and thread == 0 and here:
             results[row] = found
 
@@ -122,9 +172,14 @@ def launch_rows(
     `arrays` are y, weight, labels, out and results, as far as the work uses them.
     """
     rows, classes = x.shape
-    given = (x if arrays.get(name) is None else arrays[name] for name in ("y", "weight", "labels", "out", "results"))
-    kernel, block = _kernel_for(plan, work, options), (plan.threads, plan.rows)
-    kernel.launch(blocks_for(rows, plan.rows), block, x, *given, np.int64(rows), np.int32(classes), numbers)
+    kernel, block, given = _kernel_for(plan, work, options), (plan.threads, plan.rows), arguments_of(x, arrays)
+    kernel.launch(blocks_for(rows, plan.rows), block, *given, np.int64(rows), np.int32(classes), numbers)
+
+
+def arguments_of(x: Any, arrays: dict[str, Any]) -> tuple[Any, ...]:
+    """The arrays as a kernel over rows takes them; x for one that it does not use."""
+    others = (arrays.get(name) for name in ("y", "weight", "labels", "out", "results"))
+    return x, *(x if array is None else array for array in others)
 
 
 @cache

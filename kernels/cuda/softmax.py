@@ -1,7 +1,8 @@
 """Softmax, log-softmax, logsumexp and the backwards on the GPU: the rows of a matrix here, columns in `columns`.
 
-A row that fits the registers of a block is read once and written once. A wider one is read twice: its parts, in blocks
-of their own, leave a maximum and a sum each, and then every part's block makes those of the row of them (`wide`).
+A row that fits the registers of a block, or its shared memory (`held`), is read once and written once. A wider one is
+read twice: its parts, in blocks of their own, leave a maximum and a sum each, those are brought together for each row,
+and then every part is written (`wide`).
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from functools import cache
 from typing import Any
 
 from softgrad.kernels.cuda import columns
+from softgrad.kernels.cuda.held import held_plan, launch_held
 from softgrad.kernels.cuda.plans import Plan, plan_for
-from softgrad.kernels.cuda.registers import exponentials_of, row_sum_of
+from softgrad.kernels.cuda.registers import exponentials_of, terms_of
 from softgrad.kernels.cuda.rows import Work, launch_rows
 from softgrad.kernels.cuda.wide import (
     WideWork,
@@ -32,11 +34,10 @@ Formula = Callable[..., Any]
 
 
 def _normalise_of(plan: Plan, row: Normalised) -> Formula:
-    """Build ``normalise(values, rest)``: what is kept of the logits becomes the result."""
-    of_rest, normalise_one, items = row.of_rest, row.normalise, plan.items
+    """Build ``normalise(values, norm)``: what is kept of the logits becomes the result."""
+    normalise_one, items = row.normalise, plan.items
 
-    def normalise(values, rest):
-        norm = of_rest(rest)
+    def normalise(values, norm):
         for k in range(items):
             values[k] = normalise_one(values[k], norm)
 
@@ -44,11 +45,10 @@ def _normalise_of(plan: Plan, row: Normalised) -> Formula:
 
 
 def _gradient_of(plan: Plan, row: Normalised) -> Formula:
-    """Build ``gradient(values, others, total, carry, temperature)``: of grad and y, given the sum of their terms."""
+    """Build ``gradient(values, others, term_sum, temperature)``: of grad and y, given the sum of their terms."""
     gradient_one, items = row.gradient, plan.items
 
-    def gradient(values, others, total, carry, temperature):
-        term_sum = together(total, carry)
+    def gradient(values, others, term_sum, temperature):
         for k in range(items):
             values[k] = gradient_one(values[k], others[k], term_sum, temperature)
 
@@ -60,58 +60,70 @@ def _log_sum_exp(largest, rest):
     return largest + log_sum(rest)
 
 
-# ---- rows in registers
+# ---- rows that a block holds
 
 
 def _normalised_row(plan: Plan, row: Normalised, shift: Formula) -> Work:
-    exponentials, normalise = exponentials_of(plan, shift, row.keeps), _normalise_of(plan, row)
+    normalise, of_rest = _normalise_of(plan, row), row.of_rest
 
-    def body(values, others, place, target, weight, temperature):
-        _, rest = exponentials(values, temperature)
-        normalise(values, rest)
-        return rest
+    def settle(sums, largest, target, weight, temperature):
+        rest, _ = sums
+        return rest, of_rest(rest)
 
-    return Work(jitable(body))
+    def finish(values, others, uncapped, place, target, norm, temperature):
+        normalise(values, norm)
+
+    return Work(exponentials_of(plan, shift, row.keeps), jitable(settle), jitable(finish))
 
 
 def _gradient_row(plan: Plan, row: Normalised) -> Work:
-    row_sum, gradient = row_sum_of(plan, row.term), _gradient_of(plan, row)
+    gradient = _gradient_of(plan, row)
 
-    def body(values, others, place, target, weight, temperature):
-        total, carry = row_sum(values, others)
-        gradient(values, others, total, carry, temperature)
-        return total
+    def finish(values, others, uncapped, place, target, term_sum, temperature):
+        gradient(values, others, term_sum, temperature)
 
-    return Work(jitable(body), two=True, fill=0.0)
+    summed = terms_of(plan, row.term)
+    return Work(summed, _settled_term, jitable(finish), two=True, peaked=False, fill=0.0)
+
+
+@jitable
+def _settled_term(sums, largest, target, weight, temperature):
+    total, carry = sums
+    return total, together(total, carry)
 
 
 def _logsumexp_row(plan: Plan) -> Work:
-    exponentials = exponentials_of(plan, infinite_shift, "x")
+    return Work(exponentials_of(plan, infinite_shift, "x"), _settled_log_sum_exp, returns=True)
 
-    def body(values, others, place, target, weight, temperature):
-        largest, rest = exponentials(values, temperature)
-        return _log_sum_exp(largest, rest)
 
-    return Work(jitable(body), writes=False, results=True)
+@jitable
+def _settled_log_sum_exp(sums, largest, target, weight, temperature):
+    rest, _ = sums
+    return _log_sum_exp(largest, rest), rest
 
 
 # ---- rows in parts
 
 
 def _normalised_parts(plan: Plan, row: Normalised, shift: Formula) -> WideWork:
-    normalise, keeps_e, items = _normalise_of(plan, row), row.keeps == "e", plan.items
+    normalise, of_rest, keeps_e, items = _normalise_of(plan, row), row.of_rest, row.keeps == "e", plan.items
 
     def rewrite(values, others, largest, rest, temperature):
         for k in range(items):
             z = shift(values[k], largest, temperature)
             values[k] = exp_nonpositive(z) if keeps_e else z
-        normalise(values, rest)
+        normalise(values, of_rest(rest))
 
     return WideWork(exponentials_left(plan, shift), merged_of(shift), rewrite=jitable(rewrite))
 
 
 def _gradient_parts(plan: Plan, row: Normalised) -> WideWork:
-    return WideWork(terms_left(plan, row.term), merged_terms, rewrite=_gradient_of(plan, row), two=True, fill=0.0)
+    gradient = _gradient_of(plan, row)
+
+    def rewrite(values, others, total, carry, temperature):
+        gradient(values, others, together(total, carry), temperature)
+
+    return WideWork(terms_left(plan, row.term), merged_terms, rewrite=jitable(rewrite), two=True, fill=0.0)
 
 
 def _logsumexp_parts(plan: Plan) -> WideWork:
@@ -130,9 +142,12 @@ def normalised(row: Normalised) -> Callable[..., None]:
         if x.ndim == 3:
             columns.launch(columns.normalised(row, shift), (x, out), temperature)
             return
-        plan = plan_for(x.shape[1], x, out)
-        if x.shape[1] <= plan.width:
-            launch_rows(plan, _normalised_row, (row, shift), x, number_dtype(x.dtype).type(temperature), out=out)
+        classes, number = x.shape[1], number_dtype(x.dtype).type(temperature)
+        plan = plan_for(classes, x, out)
+        if classes <= plan.width:
+            launch_rows(plan, _normalised_row, (row, shift), x, number, out=out)
+        elif held := held_plan(classes, x, out):
+            launch_held(*held, _normalised_row, (row, shift), x, number, out=out)
         else:
             launch_wide(plan, _normalised_parts, (row, shift), x, temperature, out=out)
 
@@ -147,9 +162,12 @@ def normalised_backward(row: Normalised) -> Callable[..., None]:
         if grad.ndim == 3:
             columns.launch(columns.normalised_backward(row), (grad, y, out), temperature)
             return
-        plan = plan_for(grad.shape[1], grad, y, out)
-        if grad.shape[1] <= plan.width:
-            launch_rows(plan, _gradient_row, (row,), grad, number_dtype(grad.dtype).type(temperature), y=y, out=out)
+        classes, number = grad.shape[1], number_dtype(grad.dtype).type(temperature)
+        plan = plan_for(classes, grad, y, out)
+        if classes <= plan.width:
+            launch_rows(plan, _gradient_row, (row,), grad, number, y=y, out=out)
+        elif held := held_plan(classes, grad, y, out, twice=True):
+            launch_held(*held, _gradient_row, (row,), grad, number, y=y, out=out)
         else:
             launch_wide(plan, _gradient_parts, (row,), grad, temperature, y=y, out=out)
 
@@ -160,8 +178,11 @@ def logsumexp(x, out):
     if x.ndim == 3:
         columns.launch(columns.logsumexp(), (x, out), 1.0)
         return
-    plan = plan_for(x.shape[1], x)
-    if x.shape[1] <= plan.width:
-        launch_rows(plan, _logsumexp_row, (), x, number_dtype(x.dtype).type(1), results=out)
+    classes, number = x.shape[1], number_dtype(x.dtype).type(1)
+    plan = plan_for(classes, x)
+    if classes <= plan.width:
+        launch_rows(plan, _logsumexp_row, (), x, number, results=out)
+    elif held := held_plan(classes, x):
+        launch_held(*held, _logsumexp_row, (), x, number, results=out)
     else:
         launch_wide(plan, _logsumexp_parts, (), x, 1.0, results=out)

@@ -43,9 +43,9 @@ class Team(NamedTuple):
 
 
 def team_of(threads: int, number: Any) -> Team:
-    """The team of so many threads, a power of two, for numbers of that Numba type.
+    """The team of so many threads for numbers of that Numba type.
 
-    It is one thread, neighbours in a warp, or the whole of a block.
+    It is one thread, neighbours in a warp, a power of two, or the warps of a block.
     """
     if threads == 1:
         return Team(_same, _same_sum, _same, _same_sum_and_count)
@@ -107,11 +107,28 @@ def _of_warps(warps: int, number: Any) -> Team:
     The first warp alone reduces what the warps leave: all of them would need as many instructions again, each. Its
     result has a place of its own, so that no warp that goes on writes over what another has still to read.
     """
-    of_lanes, of_warps, places = _of_lanes(WARP), _of_lanes(warps), warps + 1
+    lanes = 1 << (warps - 1).bit_length()  # that reduce what the warps leave
+    of_lanes, of_warps, places = _of_lanes(WARP), _of_lanes(lanes), warps + 1
     lane_sum, lane_sum_and_count = of_lanes.sum, of_lanes.sum_and_count
     warp_sum, warp_sum_and_count = of_warps.sum, of_warps.sum_and_count
 
-    def one_value(over_lanes: Callable[..., Any], over_warps: Callable[..., Any], kind: Any) -> Callable[..., Any]:
+    def left_by_warp(left, lane):
+        """What a lane takes: what a warp left, and beyond the last 0."""
+        place = lane & (lanes - 1)
+        if lanes == warps:
+            return left[place]
+        return left[place] if place < warps else left.dtype.type(0)
+
+    def left_by_any(left, lane):
+        """The same, and beyond the last what the first left."""
+        place = lane & (lanes - 1)
+        return left[place] if lanes == warps or place < warps else left[0]
+
+    taken = jitable(left_by_warp)
+
+    def one_value(
+        over_lanes: Callable[..., Any], over_warps: Callable[..., Any], taken: Callable[..., Any], kind: Any
+    ) -> Callable[..., Any]:
         """Build the reduction of one value a thread."""
 
         def over_block(x):
@@ -122,7 +139,7 @@ def _of_warps(warps: int, number: Any) -> Team:
                 left[warp] = x
             cuda.syncthreads()
             if warp == 0:
-                x = over_warps(left[lane & (warps - 1)])
+                x = over_warps(taken(left, lane))
                 if lane == 0:
                     left[warps] = x
             cuda.syncthreads()
@@ -139,7 +156,7 @@ def _of_warps(warps: int, number: Any) -> Team:
             totals[warp], carries[warp] = total, carry
         cuda.syncthreads()
         if warp == 0:
-            total, carry = warp_sum(totals[lane & (warps - 1)], carries[lane & (warps - 1)])
+            total, carry = warp_sum(taken(totals, lane), taken(carries, lane))
             if lane == 0:
                 totals[warps], carries[warps] = total, carry
         cuda.syncthreads()
@@ -155,13 +172,12 @@ def _of_warps(warps: int, number: Any) -> Team:
             totals[warp], carries[warp], counts[warp] = total, carry, n
         cuda.syncthreads()
         if warp == 0:
-            place = lane & (warps - 1)
-            total, carry, n = warp_sum_and_count(totals[place], carries[place], counts[place])
+            total, carry, n = warp_sum_and_count(taken(totals, lane), taken(carries, lane), taken(counts, lane))
             if lane == 0:
                 totals[warps], carries[warps], counts[warps] = total, carry, n
         cuda.syncthreads()
         return totals[warps], carries[warps], counts[warps]
 
-    block_max = one_value(of_lanes.max, of_warps.max, number)
-    block_count = one_value(of_lanes.count, of_warps.count, int32)
+    block_max = one_value(of_lanes.max, of_warps.max, jitable(left_by_any), number)
+    block_count = one_value(of_lanes.count, of_warps.count, taken, int32)
     return Team(block_max, device(block_sum), block_count, device(block_sum_and_count))

@@ -13,13 +13,21 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import cuda, int64
+from numba import cuda, int32, int64
 
 from softgrad.kernels.cuda.instructions import larger
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for, device, empty
 from softgrad.kernels.cuda.memory import NUMBER, thread_of_grid
 from softgrad.kernels.cuda.plans import Plan
-from softgrad.kernels.cuda.registers import exponentials_of, reader_of, row_sum_of, writer_of
+from softgrad.kernels.cuda.registers import (
+    exponentials_of,
+    frame_of,
+    largest_of,
+    reader_of,
+    team_for,
+    terms_of,
+    writer_of,
+)
 from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
 from softgrad.kernels.formulas.sums import settled, two_sum
@@ -28,11 +36,22 @@ from softgrad.kernels.simd.half import number_dtype
 Formula = Callable[..., Any]
 
 
-@device
-def part_of_row(classes, width):
-    """This block's row, and of its part the first class, where it lies, and how many elements follow in the row."""
-    row, begin = int64(cuda.blockIdx.x), cuda.blockIdx.y * width
-    return row, begin, row * classes + begin, classes - begin
+@cache
+def part_of(plan: Plan) -> Formula:
+    """Build ``part(classes) -> (row, first, place)``: this block's row, where its part lies, and the place there."""
+    frame, columns = frame_of(plan), plan.columns
+
+    def part(classes):
+        row, begin = int64(cuda.blockIdx.x), int32(cuda.blockIdx.y * columns)
+        first, low = frame(row * classes)
+        return row, first + begin, (cuda.threadIdx.x, begin - low, low - begin, low + classes - begin)
+
+    return device(part)
+
+
+def parts_of(classes: int, plan: Plan) -> int:
+    """How many parts a row has, wherever it begins."""
+    return blocks_for(classes + plan.columns - plan.width, plan.columns)
 
 
 # ---- what a part leaves, two numbers, and how those of all parts become the row's
@@ -50,10 +69,14 @@ def below_own_largest_of(shift: Formula) -> Formula:
 @cache
 def exponentials_left(plan: Plan, shift: Formula) -> Formula:
     """Build the `leave` of a part's largest logit, and the sum of its exponentials but one of that."""
-    exponentials = exponentials_of(plan, below_own_largest_of(shift), "x")
+    summed = exponentials_of(plan, below_own_largest_of(shift), "x")
+    nothing, add, settle, team_max, largest_of_mine = *summed, team_for(plan).max, largest_of(plan)
 
-    def leave(values, others, temperature):
-        return exponentials(values, temperature)
+    def leave(values, others, place, temperature):
+        zero = const(values[0], 0.0)
+        largest = team_max(largest_of_mine(values, const(zero, -math.inf)))
+        rest, _ = settle(add(values, others, place, largest, temperature, nothing(zero)))
+        return largest, rest
 
     return jitable(leave)
 
@@ -82,10 +105,11 @@ def merged_of(shift: Formula) -> Formula:
 @cache
 def terms_left(plan: Plan, term: Formula) -> Formula:
     """Build the `leave` of a part's sum of term(a_j, b_j), in two parts."""
-    row_sum = row_sum_of(plan, term)
+    nothing, add, settle = terms_of(plan, term)
 
-    def leave(values, others, temperature):
-        return row_sum(values, others)
+    def leave(values, others, place, temperature):
+        zero = const(values[0], 0.0)
+        return settle(add(values, others, place, zero, temperature, nothing(zero)))
 
     return jitable(leave)
 
@@ -106,10 +130,10 @@ def merged_terms(totals, carries, first, parts, temperature):
 class WideWork:
     """What is done to every row in parts, as a `Work` is to rows that fit.
 
-    ``leave(values, others, number) -> (a, b)`` is what a part in registers leaves, and ``merged(a, b, first, parts,
-    number) -> (a, b)`` makes of the parts from `first` on what the row has. With that, ``rewrite(values, others, a, b,
-    number)`` changes a part in its registers, and ``result(a, b)`` is the row's result. `others` is the same part of
-    the second array, if there are `two`.
+    ``leave(values, others, place, number) -> (a, b)`` is what a part in registers leaves, and ``merged(a, b, first,
+    parts, number) -> (a, b)`` makes of the parts from `first` on what the row has. With that, ``rewrite(values, others,
+    a, b, number)`` changes a part in its registers, and ``result(a, b)`` is the row's result. `others` is the same part
+    of the second array, if there are `two`.
     """
 
     leave: Formula
@@ -122,20 +146,20 @@ class WideWork:
 
 @cache
 def _leaving_kernel(plan: Plan, leave: Formula, two: bool, fill: float) -> Kernel:
-    read, number_type, items, width = reader_of(plan), NUMBER[plan.number], plan.items, plan.width
+    part, read, number_type, items = part_of(plan), reader_of(plan), NUMBER[plan.number], plan.items
     others_size = items if two else 1
 
     def kernel(x, y, a, b, classes, number):
         values = cuda.local.array(items, number_type)
         others = cuda.local.array(others_size, number_type)
-        row, _, first, count = part_of_row(classes, width)
-        read(x, first, count, cuda.threadIdx.x, values, const(number, fill))
+        row, first, place = part(classes)
+        read(x, first, place, values, const(number, fill))
         if two:
-            read(y, first, count, cuda.threadIdx.x, others, const(number, fill))
-        left, left_too = leave(values, others, number)
+            read(y, first, place, others, const(number, fill))
+        left, left_too = leave(values, others, place, number)
         if cuda.threadIdx.x == 0:
-            place = row * cuda.gridDim.y + cuda.blockIdx.y
-            a[place], b[place] = left, left_too
+            at = row * cuda.gridDim.y + cuda.blockIdx.y
+            a[at], b[at] = left, left_too
 
     return Kernel(kernel, threads=plan.threads)
 
@@ -159,19 +183,18 @@ def _merging_kernel(merged: Formula, result: Formula | None) -> Kernel:
 
 @cache
 def _rewriting_kernel(plan: Plan, rewrite: Formula, two: bool, fill: float) -> Kernel:
-    read, write = reader_of(plan), writer_of(plan)
-    number_type, items, width = NUMBER[plan.number], plan.items, plan.width
-    others_size = items if two else 1
+    part, read, write = part_of(plan), reader_of(plan), writer_of(plan)
+    number_type, items, others_size = NUMBER[plan.number], plan.items, plan.items if two else 1
 
     def kernel(x, y, of_rows, of_rows_too, out, classes, number):
         values = cuda.local.array(items, number_type)
         others = cuda.local.array(others_size, number_type)
-        row, _, first, count = part_of_row(classes, width)
-        read(x, first, count, cuda.threadIdx.x, values, const(number, fill))
+        row, first, place = part(classes)
+        read(x, first, place, values, const(number, fill))
         if two:
-            read(y, first, count, cuda.threadIdx.x, others, const(number, fill))
+            read(y, first, place, others, const(number, fill))
         rewrite(values, others, of_rows[row], of_rows_too[row], number)
-        write(values, out, first, count, cuda.threadIdx.x)
+        write(values, out, first, place)
 
     return Kernel(kernel, threads=plan.threads)
 
@@ -186,7 +209,7 @@ def _left_by(
 ) -> tuple[Any, Any]:
     """The two numbers that each part of each row leaves."""
     rows, classes = x.shape
-    parts = blocks_for(classes, plan.width)
+    parts = parts_of(classes, plan)
     dtype = number_dtype(x.dtype)
     a, b = empty((rows, parts), dtype), empty((rows, parts), dtype)
     kernel = _leaving_kernel(plan, leave, two, fill)

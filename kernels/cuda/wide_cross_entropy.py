@@ -18,19 +18,19 @@ from softgrad.kernels.cuda.coefficients import (
     caps_of,
     gradient_of,
     holds_others,
+    of_row,
     others_of,
-    others_sum_of,
     pull_of,
+    summed_of,
     sums_of,
     sums_terms,
-    term_of,
 )
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for, empty
 from softgrad.kernels.cuda.memory import NUMBER, thread_of_grid
 from softgrad.kernels.cuda.options import Asked, element, result_of
 from softgrad.kernels.cuda.plans import Plan
-from softgrad.kernels.cuda.registers import exponentials_and_term_of, reader_of, writer_of
-from softgrad.kernels.cuda.wide import below_own_largest_of, merged_of, part_of_row
+from softgrad.kernels.cuda.registers import frame_of, largest_of, reader_of, skipped, team_for, writer_of
+from softgrad.kernels.cuda.wide import below_own_largest_of, merged_of, part_of, parts_of
 from softgrad.kernels.formulas.cross_entropy import (
     coefficient,
     coefficient_term,
@@ -51,23 +51,17 @@ PART_SUMS, ROW_NUMBERS = 3, 6
 
 
 def _reader_of(plan: Plan, asked: Asked) -> Function:
-    """Build ``read(arrays, place, numbers, values, others, uncapped)``: a part's logits, and what is kept beside them.
+    """Build ``read(arrays, first, place, numbers, values, others, uncapped)``: a part's logits, and what goes along."""
+    read, cap, prepare = reader_of(plan), caps_of(plan, asked) or skipped, others_of(plan, asked) or skipped
+    two = not asked.labelled
 
-    ``place = (first, begin, count, thread)``: where the part lies, its first class, and how many follow.
-    """
-    read, caps, prepare = reader_of(plan), caps_of(plan), others_of(plan, asked)
-    two, capped, with_others = not asked.labelled, asked.capped, holds_others(asked)
-
-    def read_part(arrays, place, numbers, values, others, uncapped):
-        (logits, targets, weight), (first, begin, count, thread) = arrays, place
-        _, kept, spread, _, cap, _, _ = numbers
-        read(logits, first, count, thread, values, const(kept, -math.inf))
-        if capped:
-            caps(values, uncapped, thread, count, cap)
+    def read_part(arrays, first, place, numbers, values, others, uncapped):
+        logits, targets, weight = arrays
+        read(logits, first, place, values, const(numbers[1], -math.inf))
+        cap(values, uncapped, place, numbers)
         if two:
-            read(targets, first, count, thread, others, const(kept, 0.0))
-        if with_others:
-            prepare(others, weight, begin, thread, count, kept, spread)
+            read(targets, first, place, others, const(numbers[1], 0.0))
+        prepare(others, weight, place, numbers)
 
     return jitable(read_part)
 
@@ -89,41 +83,44 @@ def _label_of(asked: Asked) -> Function:
 @cache
 def _part_kernel(plan: Plan, asked: Asked) -> Kernel:
     """The kernel that leaves each part's largest logit, the rest of its exponentials, and its sums of coefficients."""
-    read, others_sum, term = _reader_of(plan, asked), others_sum_of(plan, asked), term_of(plan, asked)
-    exponentials = exponentials_and_term_of(plan, below_own_largest_of(plain_shift), "x", term)
-    number_type, items, width = NUMBER[plan.number], plan.items, plan.width
-    part_sums, summing = PART_SUMS, sums_terms(asked)
+    part, read = part_of(plan), _reader_of(plan, asked)
+    nothing, add, settle = summed_of(plan, asked, below_own_largest_of(plain_shift), "x")
+    team_max, largest_of_mine = team_for(plan).max, largest_of(plan)
+    number_type, items, part_sums, summing = NUMBER[plan.number], plan.items, PART_SUMS, sums_terms(asked)
     others_size, spare_size = items if holds_others(asked) else 1, items if asked.capped else 1
 
     def kernel(logits, targets, weight, largests, rests, of_parts, classes, numbers):
         values = cuda.local.array(items, number_type)
         others = cuda.local.array(others_size, number_type)
         uncapped = cuda.local.array(spare_size, number_type)
-        row, begin, first, count = part_of_row(classes, width)
-        thread = cuda.threadIdx.x
-        read((logits, targets, weight), (first, begin, count, thread), numbers, values, others, uncapped)
-        largest, rest, terms = exponentials(values, others, thread, count, numbers[1])
-        total, carry = others_sum(others)
-        if thread == 0:
-            part = row * cuda.gridDim.y + cuda.blockIdx.y
-            largests[part], rests[part] = largest, rest
+        row, first, place = part(classes)
+        read((logits, targets, weight), first, place, numbers, values, others, uncapped)
+        zero = const(values[0], 0.0)
+        largest = team_max(largest_of_mine(values, const(zero, -math.inf)))
+        sums = add(values, others, place, largest, numbers, nothing(zero))
+        (rest, terms), (total, carry) = settle(sums)
+        if cuda.threadIdx.x == 0:
+            at = row * cuda.gridDim.y + cuda.blockIdx.y
+            largests[at], rests[at] = largest, rest
             if summing:
-                at = part * part_sums
-                of_parts[at], of_parts[at + 1], of_parts[at + 2] = terms, total, carry
+                of_parts[at * part_sums], of_parts[at * part_sums + 1] = terms, total
+                of_parts[at * part_sums + 2] = carry
 
     return Kernel(kernel, threads=plan.threads)
 
 
-def _merged_sums_of(asked: Asked, width: int) -> Function:
-    """Build ``merged_sums(largests, of_parts, first, parts, largest, classes) -> (terms, (total, carry))`` of a row.
+def _merged_sums_of(plan: Plan, asked: Asked) -> Function:
+    """Build ``merged_sums(largests, of_parts, row, parts, largest, classes) -> (terms, (total, carry))`` of a row.
 
     A part's terms are of distances below its own largest logit; each of its coefficients makes up for that.
     """
     part_sums, with_others, summing = PART_SUMS, holds_others(asked), sums_terms(asked)
+    frame, columns = frame_of(plan), plan.columns
 
-    def merged_sums(largests, of_parts, first, parts, largest, classes):
+    def merged_sums(largests, of_parts, row, parts, largest, classes):
         zero = const(largest, 0.0)
         total, carry, terms, terms_carry = zero, zero, zero, zero
+        first, (_, low) = row * parts, frame(row * classes)
         if summing:
             for p in range(parts):
                 at = (first + p) * part_sums
@@ -131,7 +128,7 @@ def _merged_sums_of(asked: Asked, width: int) -> Function:
                     c_sum = of_parts[at + 1] + of_parts[at + 2]
                     total, carry = settled(*two_sum(total, carry + of_parts[at + 2], of_parts[at + 1]))
                 else:
-                    c_sum = const(zero, min(width, classes - p * width))
+                    c_sum = const(zero, min(low + classes, (p + 1) * columns) - max(low, p * columns))
                 moved = coefficient_term(c_sum, largest - largests[first + p])
                 terms, terms_carry = settled(*two_sum(terms, terms_carry, of_parts[at] + moved))
         return together(terms, terms_carry), (total, carry)
@@ -140,9 +137,9 @@ def _merged_sums_of(asked: Asked, width: int) -> Function:
 
 
 @cache
-def _whole_kernel(asked: Asked, width: int) -> Kernel:
+def _whole_kernel(plan: Plan, asked: Asked) -> Kernel:
     """The kernel that makes rows of their parts, a thread a row: their losses, and what their gradients take."""
-    merged, merged_sums, label_of = merged_of(plain_shift), _merged_sums_of(asked, width), _label_of(asked)
+    merged, merged_sums, label_of = merged_of(plain_shift), _merged_sums_of(plan, asked), _label_of(asked)
     sums, pull, row_numbers = sums_of(asked), pull_of(asked), ROW_NUMBERS
     labelled, weighted, capped = asked.labelled, asked.weighted, asked.capped
 
@@ -159,7 +156,7 @@ def _whole_kernel(asked: Asked, width: int) -> Kernel:
                 if weighted:
                     w = weight[label]
             largest, rest = merged(largests, rests, row * parts, parts, kept)
-            terms, of_others = merged_sums(largests, of_parts, row * parts, parts, largest, classes)
+            terms, of_others = merged_sums(largests, of_parts, row, parts, largest, classes)
             total, carry, terms = sums(terms, of_others, largest - logit, w, kept, spread, plain_sum)
             loss = weighted_cross_entropy(total + carry, terms, largest, rest, z_loss)
             losses[row] = result_of(loss, known, ignored)
@@ -174,28 +171,26 @@ def _whole_kernel(asked: Asked, width: int) -> Kernel:
 
 @cache
 def _wide_gradient(plan: Plan, asked: Asked, scale_of: Function) -> Kernel:
-    read, write = _reader_of(plan, asked), writer_of(plan)
+    part, read, write = part_of(plan), _reader_of(plan, asked), writer_of(plan)
     label_of, gradient = _label_of(asked), gradient_of(plan, asked)
-    number_type, items, width, row_numbers = NUMBER[plan.number], plan.items, plan.width, ROW_NUMBERS
+    number_type, items, row_numbers = NUMBER[plan.number], plan.items, ROW_NUMBERS
     others_size, spare_size = items if holds_others(asked) else 1, items if asked.capped else 1
 
     def kernel(logits, targets, weight, of_rows, grad, classes, numbers):
         values = cuda.local.array(items, number_type)
         others = cuda.local.array(others_size, number_type)
         uncapped = cuda.local.array(spare_size, number_type)
-        row, begin, first, count = part_of_row(classes, width)
-        thread = cuda.threadIdx.x
-        ignored_label, _, spread, _, cap, scale, _ = numbers
-        label, known, ignored = label_of(targets, row, classes, ignored_label)
-        read((logits, targets, weight), (first, begin, count, thread), numbers, values, others, uncapped)
+        row, first, place = part(classes)
+        label, known, ignored = label_of(targets, row, classes, numbers[0])
+        read((logits, targets, weight), first, place, numbers, values, others, uncapped)
         at = row * row_numbers
         largest, rest = of_rows[at], of_rows[at + 1]
         for k in range(items):
             values[k] = exp_nonpositive(values[k] - largest)
-        of_row, of_label = (of_rows[at + 2], rest, of_rows[at + 3]), (of_rows[at + 4], of_rows[at + 5])
-        share = scale_of(scale) / (const(rest, 1.0) + rest) if known else const(rest, math.nan)
-        gradient(values, others, uncapped, thread, label - begin, of_label, of_row, share, (spread, cap), ignored)
-        write(values, grad, first, count, thread)
+        label_exp, c, scale = of_rows[at + 4], of_rows[at + 5], scale_of(numbers[5])
+        taken = of_row(label_exp, c, of_rows[at + 2], rest, of_rows[at + 3], known, scale)
+        gradient(values, others, uncapped, place, label, taken, numbers, ignored)
+        write(values, grad, first, place)
 
     return Kernel(kernel, threads=plan.threads)
 
@@ -206,13 +201,13 @@ def launch_wide_cross_entropy(
     """Each row's loss, and the gradient unless `grad` is None; `arrays` are logits, targets and weight."""
     logits = arrays[0]
     (rows, classes), dtype = logits.shape, number_dtype(logits.dtype)
-    grid = rows, blocks_for(classes, plan.width)
+    grid = rows, parts_of(classes, plan)
     largests, rests, of_parts = empty(grid, dtype), empty(grid, dtype), empty((*grid, PART_SUMS), dtype)
     of_rows = empty((rows, ROW_NUMBERS), dtype)
     sums = largests, rests, of_parts
     _part_kernel(plan, asked).launch(grid, plan.threads, *arrays, *sums, np.int32(classes), numbers)
     sizes = np.int64(rows), np.int32(classes), np.int32(grid[1])
-    whole = _whole_kernel(asked, plan.width)
+    whole = _whole_kernel(plan, asked)
     whole.launch(blocks_for(rows, THREADS), THREADS, *arrays, *sums, of_rows, losses, *sizes, numbers)
     if grad is not None:
         kernel = _wide_gradient(plan, asked, element(numbers[5]))

@@ -23,6 +23,7 @@ from softgrad.kernels import cache, cuda
 from softgrad.kernels.cuda import (
     cross_entropy,
     elementwise_losses,
+    held,
     labels,
     launch,
     memory,
@@ -51,10 +52,13 @@ SUM_INSTRUCTIONS = {"abs", "add", "sub", "cvt", "ld", "st", "mov", "setp", "selp
 # Rules that divide by a root.
 ADAPTIVE = [rule.step for name, rule in UPDATE_RULES.items() if not name.startswith("sgd")]
 
-# A thread a row, and a few, through shared memory; a few without; a block; several blocks: with rows that begin at a
-# multiple of sixteen bytes, and with others.
-WIDTHS = [3, 16, 100, 101, 128, 4096, 4097, 131_072, 131_073]
-WEIGHTED_WIDTHS = [12, 16, 64, 97, 1001, 2048, 131_072]
+# A thread a row, and a few, through shared memory; a few without; a block; a block with a row in shared memory, two of
+# which a processor holds or one; several blocks: with rows that begin at a multiple of sixteen bytes, and with others.
+WIDTHS = [3, 16, 100, 101, 128, 4096, 4097, 8200, 16_400, 40_001, 131_072, 131_073]
+WEIGHTED_WIDTHS = [12, 16, 64, 97, 1001, 2048, 4100, 40_001, 131_072]
+
+# Of a block of sm_90; with less, as on sm_80, the same kernels serve narrower rows.
+MOST_SHARED = 227 << 10
 
 
 @dataclass(frozen=True)
@@ -105,13 +109,14 @@ def kernels() -> dict[str, Compiled]:
     found: dict[str, Compiled] = {}
     dtype = ""
 
-    def note(kernel: launch.Kernel, blocks: Any, threads: Any, *arguments: Any) -> None:
+    def note(kernel: launch.Kernel, blocks: Any, threads: Any, *arguments: Any, shared: int = 0) -> None:
         compiled = Compiled(kernel, launch.signature_of(arguments), dtype)
         found.setdefault(f"{compiled.name} {compiled.signature}", compiled)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(launch.Kernel, "launch", note)
         patch.setattr(memory, "address_of", lambda array: array.address)
+        patch.setattr(held, "shared_bytes", lambda: MOST_SHARED)
         for module in (cross_entropy, elementwise_losses, labels, search, sums, wide, wide_cross_entropy):
             patch.setattr(module, "empty", Stand)
         for dtype in ("float32", "float64"):

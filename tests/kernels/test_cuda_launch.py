@@ -41,7 +41,7 @@ class FakeCuPy:
 
             def get_function(self, name: str) -> Any:
                 assert name.encode() in cupy.loaded[-1]
-                return lambda grid, block, arguments: cupy.launches.append((grid, block, arguments))
+                return lambda grid, block, arguments, _: cupy.launches.append((grid, block, arguments))
 
         self.cuda = SimpleNamespace(
             runtime=SimpleNamespace(getDevice=lambda: 0),

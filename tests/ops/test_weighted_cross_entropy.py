@@ -115,7 +115,8 @@ def test_loss_and_gradient(backend: Arrays, classes: int, dtype: type, kind: str
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("classes", [257, 264])  # on a GPU of few threads, several blocks a row
+# On a GPU of few threads a row in shared memory, and several blocks a row, at multiples of sixteen bytes and not.
+@pytest.mark.parametrize("classes", [257, 264, 401, 404])
 def test_wide_rows(backend: Arrays, classes: int, kind: str) -> None:
     logits, given, matrix, weight = case(kind, 2, classes, np.float64)
     check(backend, logits, given, matrix, weight, {**OPTIONS[4], "z_loss": 0.05})
