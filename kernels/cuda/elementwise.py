@@ -1,4 +1,4 @@
-"""How a formula becomes a kernel over arrays: sixteen bytes of each a thread."""
+"""How a formula becomes a kernel over arrays: sixteen bytes of each at a time, and of those a few a thread."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import cuda
+from numba import cuda, int64
 
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for
-from softgrad.kernels.cuda.memory import LOAD, NUMBER, PACK, STORE, UNPACK, lanes_for, thread_of_grid
+from softgrad.kernels.cuda.memory import LOAD, NUMBER, PACK, STORE, UNPACK, lanes_for
 from softgrad.kernels.formulas.registry import Formula
 from softgrad.kernels.simd.half import number_dtype
 
@@ -19,22 +19,30 @@ def of_dtype(dtype: Any, numbers: tuple[float, ...]) -> tuple[Any, ...]:
     return tuple(map(number_dtype(dtype).type, numbers))
 
 
+# How many packs a thread takes: what a thread begins and ends with is shared by their elements.
+PACKS = 2
+
+
 @cache
 def unary(formula: Formula, lanes: int, number: str) -> Kernel:
     """The kernel of out = formula(x, *numbers)."""
     load, store, unpack, pack, number_type = LOAD[lanes], STORE[lanes], UNPACK[lanes], PACK[lanes], NUMBER[number]
+    items, step = PACKS * lanes, THREADS * lanes
 
     def kernel(x, out, size, numbers):
-        values = cuda.local.array(lanes, number_type)
-        i = thread_of_grid() * lanes
-        if i + lanes <= size:
-            unpack(values, 0, load(x, i))
-            for k in range(lanes):
+        values = cuda.local.array(items, number_type)
+        i = int64(cuda.blockIdx.x) * (THREADS * items) + cuda.threadIdx.x * lanes
+        if i + (items - lanes) * THREADS + lanes <= size:
+            for k in range(0, items, lanes):
+                unpack(values, k, load(x, i + k * THREADS))
+            for k in range(items):
                 values[k] = formula(values[k], *numbers)
-            store(out, i, pack(values, 0))
+            for k in range(0, items, lanes):
+                store(out, i + k * THREADS, pack(values, k))
         else:
-            for k in range(i, size):
-                out[k] = formula(x[k], *numbers)
+            for begin in range(i, size, step):
+                for k in range(begin, min(begin + lanes, size)):
+                    out[k] = formula(x[k], *numbers)
 
     return Kernel(kernel)
 
@@ -43,20 +51,24 @@ def unary(formula: Formula, lanes: int, number: str) -> Kernel:
 def binary(formula: Formula, lanes: int, number: str) -> Kernel:
     """The kernel of out = formula(x, y, *numbers)."""
     load, store, unpack, pack, number_type = LOAD[lanes], STORE[lanes], UNPACK[lanes], PACK[lanes], NUMBER[number]
+    items, step = PACKS * lanes, THREADS * lanes
 
     def kernel(x, y, out, size, numbers):
-        values = cuda.local.array(lanes, number_type)
-        others = cuda.local.array(lanes, number_type)
-        i = thread_of_grid() * lanes
-        if i + lanes <= size:
-            unpack(values, 0, load(x, i))
-            unpack(others, 0, load(y, i))
-            for k in range(lanes):
+        values = cuda.local.array(items, number_type)
+        others = cuda.local.array(items, number_type)
+        i = int64(cuda.blockIdx.x) * (THREADS * items) + cuda.threadIdx.x * lanes
+        if i + (items - lanes) * THREADS + lanes <= size:
+            for k in range(0, items, lanes):
+                unpack(values, k, load(x, i + k * THREADS))
+                unpack(others, k, load(y, i + k * THREADS))
+            for k in range(items):
                 values[k] = formula(values[k], others[k], *numbers)
-            store(out, i, pack(values, 0))
+            for k in range(0, items, lanes):
+                store(out, i + k * THREADS, pack(values, k))
         else:
-            for k in range(i, size):
-                out[k] = formula(x[k], y[k], *numbers)
+            for begin in range(i, size, step):
+                for k in range(begin, min(begin + lanes, size)):
+                    out[k] = formula(x[k], y[k], *numbers)
 
     return Kernel(kernel)
 
@@ -75,6 +87,6 @@ def _launch(build: Any, formula: Formula, arrays: tuple[Any, ...], numbers: tupl
     size, dtype = arrays[0].size, arrays[0].dtype
     if size:
         lanes = lanes_for(*arrays)
-        blocks = blocks_for(size, THREADS * lanes)
+        blocks = blocks_for(size, THREADS * PACKS * lanes)
         kernel = build(formula, lanes, number_dtype(dtype).char)
         kernel.launch(blocks, THREADS, *arrays, np.int64(size), of_dtype(dtype, numbers))

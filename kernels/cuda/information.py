@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
-from numba import cuda, int64
+from numba import cuda, int32, int64
 
 from softgrad.kernels.cuda.elementwise import launch_unary, of_dtype
 from softgrad.kernels.cuda.launch import Kernel, blocks_for
@@ -17,7 +17,7 @@ from softgrad.kernels.cuda.memory import NUMBER
 from softgrad.kernels.cuda.teams import WARP, team_of
 from softgrad.kernels.formulas.information import Measure, add_mass, add_term, check_of, self_information
 from softgrad.kernels.formulas.primitives import const
-from softgrad.kernels.formulas.sums import settled
+from softgrad.kernels.formulas.sums import SETTLED_EVERY, settled
 from softgrad.kernels.simd.half import number_dtype
 
 # The threads of a block, and up to how many classes a row is one warp's; lanes that share one have so many each.
@@ -30,6 +30,7 @@ LANE_CLASSES = 4
 def _row_kernel(measure: Measure, threads: int, number: str) -> Kernel:
     """The kernel with so many threads a row."""
     term, finish, two = measure.term, measure.finish, measure.distributions == 2
+    stretch = threads * SETTLED_EVERY  # of classes
     team = team_of(threads, NUMBER[number])
     team_max, team_sum = team.max, team.sum
 
@@ -40,15 +41,18 @@ def _row_kernel(measure: Measure, threads: int, number: str) -> Kernel:
         total, carry = zero, zero
         mass, mass_carry, below = zero, zero, zero
         mass_q, mass_carry_q, below_q = zero, zero, zero
-        for j in range(cuda.threadIdx.x, classes if here else 0, threads):
-            a = p[row * classes + j]
-            b = q[row * classes + j] if two else a
-            total, carry = add_term(total, carry, term(a, b))
-            mass, mass_carry, below = add_mass(mass, mass_carry, below, a)
+        first, count = row * classes, classes if here else int32(0)
+        for begin in range(0, count, stretch):
+            for j in range(begin + cuda.threadIdx.x, min(begin + stretch, count), threads):
+                a = p[first + j]
+                b = q[first + j] if two else a
+                total, carry = add_term(total, carry, term(a, b))
+                mass, mass_carry, below = add_mass(mass, mass_carry, below, a)
+                if two:
+                    mass_q, mass_carry_q, below_q = add_mass(mass_q, mass_carry_q, below_q, b)
             total, carry = settled(total, carry)
             mass, mass_carry = settled(mass, mass_carry)
             if two:
-                mass_q, mass_carry_q, below_q = add_mass(mass_q, mass_carry_q, below_q, b)
                 mass_q, mass_carry_q = settled(mass_q, mass_carry_q)
         total, carry = team_sum(total, carry)
         mass, mass_carry = team_sum(mass, mass_carry)

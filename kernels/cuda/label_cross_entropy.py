@@ -75,7 +75,8 @@ def _settled_gradient(sums, largest, target, weight, scale):
 
 @cache
 def _wide_loss() -> Kernel:
-    def kernel(logits, labels, largests, rests, losses, rows, classes):
+    # The gradient's array goes along: one on another device is then refused before losses are written.
+    def kernel(logits, labels, largests, rests, losses, _, rows, classes):
         row = thread_of_grid()
         if row < rows:
             label, logit = labels[row], const(largests[row], math.nan)
@@ -125,7 +126,7 @@ def launch_label_cross_entropy(logits: Any, labels: Any, losses: Any, scale: Any
         return
     of_rows = logits, labels, *row_sums(plan, plain_shift, logits, 1.0)
     sizes = np.int64(rows), np.int32(classes)
-    _wide_loss().launch(blocks_for(rows, THREADS), THREADS, *of_rows, losses, *sizes)
+    _wide_loss().launch(blocks_for(rows, THREADS), THREADS, *of_rows, losses, losses if grad is None else grad, *sizes)
     if grad is not None:
         grid = rows, parts_of(classes, plan)
         _wide_gradient(plan).launch(grid, plan.threads, *of_rows, grad, np.int32(classes), scale)

@@ -143,7 +143,8 @@ def _whole_kernel(plan: Plan, asked: Asked) -> Kernel:
     sums, pull, row_numbers = sums_of(asked), pull_of(asked), ROW_NUMBERS
     labelled, weighted, capped = asked.labelled, asked.weighted, asked.capped
 
-    def kernel(logits, targets, weight, largests, rests, of_parts, of_rows, losses, rows, classes, parts, numbers):
+    # The gradient's array goes along: one on another device is then refused before losses are written.
+    def kernel(logits, targets, weight, largests, rests, of_parts, of_rows, losses, _, rows, classes, parts, numbers):
         row = thread_of_grid()
         if row < rows:
             ignored_label, kept, spread, z_loss, cap, _, plain_sum = numbers
@@ -208,7 +209,8 @@ def launch_wide_cross_entropy(
     _part_kernel(plan, asked).launch(grid, plan.threads, *arrays, *sums, np.int32(classes), numbers)
     sizes = np.int64(rows), np.int32(classes), np.int32(grid[1])
     whole = _whole_kernel(plan, asked)
-    whole.launch(blocks_for(rows, THREADS), THREADS, *arrays, *sums, of_rows, losses, *sizes, numbers)
+    written = losses, losses if grad is None else grad
+    whole.launch(blocks_for(rows, THREADS), THREADS, *arrays, *sums, of_rows, *written, *sizes, numbers)
     if grad is not None:
         kernel = _wide_gradient(plan, asked, element(numbers[5]))
         kernel.launch(grid, plan.threads, *arrays, of_rows, grad, np.int32(classes), numbers)

@@ -54,7 +54,7 @@ ADAPTIVE = [rule.step for name, rule in UPDATE_RULES.items() if not name.startsw
 
 # A thread a row, and a few, through shared memory; a few without; a block; a block with a row in shared memory, two of
 # which a processor holds or one; several blocks: with rows that begin at a multiple of sixteen bytes, and with others.
-WIDTHS = [3, 16, 100, 101, 128, 4096, 4097, 8200, 16_400, 40_001, 131_072, 131_073]
+WIDTHS = [3, 16, 100, 101, 128, 4096, 4097, 16_400, 40_001, 131_072, 131_073]
 WEIGHTED_WIDTHS = [12, 16, 64, 97, 1001, 2048, 4100, 40_001, 131_072]
 
 # Of a block of sm_90; with less, as on sm_80, the same kernels serve narrower rows.
