@@ -41,7 +41,7 @@ def softmax_cross_entropy(
     Parameters
     ----------
     logits : array_like
-        Shape (N, C), (N, C, d1, ...) or (C,), with C at least 1, any strides. Floats keep their dtype (float16 is
+        Shape (N, C), (N, C, d1, ...) or (C,), with C at least 1, any strides. Floats keep their dtype (16-bit ones are
         computed in float32); integers and booleans become float64.
     targets : array_like
         Integers: the labels, of the logits' shape without C, each in [0, C). Floats: probabilities, of the logits'
@@ -68,8 +68,8 @@ def softmax_cross_entropy(
     Returns
     -------
     floating or ndarray
-        A number of the logits' dtype, of CuPy arrays an array without axes on their GPU; with "none" an array of
-        the logits' shape without C.
+        A number of the logits' dtype, float32 of 16-bit ones; of CuPy arrays an array without axes on their GPU; with
+        "none" an array of the logits' shape without C.
 
     Raises
     ------

@@ -167,8 +167,8 @@ targets : array_like
 Returns
 -------
 floating or ndarray
-    A number of the {predictions}' dtype, of CuPy arrays an array without axes on their GPU; with "none" an array
-    of the {predictions}' shape.
+    A number of the {predictions}' dtype, float32 of 16-bit ones; of CuPy arrays an array without axes on their GPU;
+    with "none" an array of the {predictions}' shape.
 
 Raises
 ------

@@ -18,8 +18,9 @@ from softgrad.ops.ready import is_like, ready_backend
 from softgrad.ops.results import Result
 from softgrad.ops.scalars import real_number, shown
 
-# How far from 1 the sum of a distribution may be. A softmax over 262,144 classes is that near whoever computed it:
-# rounding to float16 may take all its tiny probabilities up, or to 0; in float32 careless sums lose some digits.
+# How far from 1 the sum of a distribution may be, by the bytes of its numbers. A softmax over 262,144 classes is that
+# near whoever computed it: rounding to float16 may take all its tiny probabilities up, or to 0; in float32 careless sums
+# lose some digits.
 TOLERANCE = {2: 1e-2, 4: 1e-4, 8: 1e-6}
 
 NATS = 1.0, 0.0
@@ -158,14 +159,14 @@ def entropy(
     keepdims : bool, default False
         Keep the summed axes, with size 1.
     validate : bool, default True
-        Check, in the same pass, that no element is below 0 and every row sums to 1, to within 1e-2 in float16, 1e-4
-        in float32 and 1e-6 in float64: a softmax over 262,144 classes does. Without the check NaN in a row gives NaN
-        there alone, and a row of any other numbers what the formula says.
+        Check, in the same pass, that no element is below 0 and every row sums to 1, to within 1e-2 of 16-bit
+        floats, 1e-4 of float32 and 1e-6 of float64: a softmax over 262,144 classes does. Without the check NaN in a row
+        gives NaN there alone, and a row of any other numbers what the formula says.
 
     Returns
     -------
     floating or ndarray
-        A number for each row, within 1 ULP (in float16, as rounded). Powers of two give whole bits.
+        A number for each row, within 1 ULP; float32 of 16-bit floats. Powers of two give whole bits.
 
     Raises
     ------

@@ -39,5 +39,5 @@ def reduced(total: Any, losses: Any, dtype: Any, reduction: str, divisor: Any) -
     loss = quotient(total, divisor) if reduction == "mean" else total
     if not isinstance(loss, float):  # it stays on the GPU
         return loss.astype(dtype)
-    fits = abs(loss) < 6e4  # in float16 even; what overflows a dtype becomes infinity without a warning
+    fits = abs(loss) < 1e38  # in float32 even; what overflows that becomes infinity without a warning
     return dtype.type(loss) if fits else convert(np.float64(loss), dtype)

@@ -141,8 +141,8 @@ def softmax(x: Any, /, *, axis: Axis = LAST, temperature: float = ONE, where: An
     Parameters
     ----------
     x : array_like
-        Logits, any shape, any strides; a number is a row of one. Floats keep their dtype (float16 is computed in
-        float32); integers and booleans become float64.
+        Logits, any shape, any strides; a number is a row of one. Floats keep their dtype (16-bit ones are
+        computed in float32); integers and booleans become float64.
     axis : int, tuple of int or None, default -1
         What sums to 1; None is all axes.
     temperature : float, default 1

@@ -30,7 +30,7 @@ def sgd_update(
     param : ndarray
         Any shape; written.
     grad : array_like
-        Of param's shape and dtype.
+        Of param's shape and dtype; of a float32 `param` also of 16-bit floats.
     lr : float
         The learning rate, 0 or above.
     momentum : float, default 0
@@ -94,7 +94,7 @@ def adagrad_update(
     param : ndarray
         Any shape; written.
     grad : array_like
-        Of param's shape and dtype.
+        Of param's shape and dtype; of a float32 `param` also of 16-bit floats.
     lr : float
         The learning rate, 0 or above.
     step : int
@@ -162,7 +162,7 @@ def rmsprop_update(
     param : ndarray
         Any shape; written.
     grad : array_like
-        Of param's shape and dtype.
+        Of param's shape and dtype; of a float32 `param` also of 16-bit floats.
     lr : float
         The learning rate, 0 or above.
     square_avg : ndarray
@@ -192,8 +192,8 @@ def rmsprop_update(
 
     Notes
     -----
-    The semantics are those of ``torch.optim.RMSprop``; Hinton 2012, centered Graves 2013. float16 is computed in
-    float32.
+    The semantics are those of ``torch.optim.RMSprop``; Hinton 2012, centered Graves 2013. 16-bit floats
+    are computed in float32.
 
     Examples
     --------
@@ -246,7 +246,7 @@ def adam_update(
     param : ndarray
         Any shape; written.
     grad : array_like
-        Of param's shape and dtype.
+        Of param's shape and dtype; of a float32 `param` also of 16-bit floats.
     lr : float
         The learning rate, 0 or above.
     step : int
@@ -276,8 +276,8 @@ def adam_update(
 
     Notes
     -----
-    The semantics are those of ``torch.optim.Adam``; Kingma and Ba 2015, AMSGrad Reddi et al. 2018. float16 is computed
-    in float32.
+    The semantics are those of ``torch.optim.Adam``; Kingma and Ba 2015, AMSGrad Reddi et al. 2018. 16-bit floats
+    are computed in float32.
 
     Examples
     --------
