@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from softgrad.kernels.formulas.jit import jitable, overload
@@ -71,38 +70,53 @@ def load_some(builder, element, pointer, low, high, fill):
     """The lanes from the `low`th up to the `high`th, the others as in `fill`."""
     mask = _lanes_between(builder, low, high, fill.type.count)
     if element not in HALVES:
-        name = f"llvm.masked.load.{llvm_suffix(fill.type)}.p0"
-        return call_llvm(builder, name, fill.type, (pointer, _alignment(element), mask, fill))
-    beside = _beside(builder, pointer.type)
-    _copy(builder, pointer, beside, low, high)
-    return builder.select(mask, load_whole(builder, element, beside), fill)
+        return _masked_load(builder, element, pointer, mask, fill)
+    found = builder.call(_apart(builder, "load", pointer.type, pointer.type.pointee), (pointer, low, high))
+    return builder.select(mask, widened(builder, element, found), fill)
 
 
 def store_some(builder, element, pointer, low, high, x):
     """Write the lanes from the `low`th up to the `high`th."""
     if element not in HALVES:
-        mask = _lanes_between(builder, low, high, x.type.count)
-        name = f"llvm.masked.store.{llvm_suffix(x.type)}.p0"
-        call_llvm(builder, name, ir.VoidType(), (x, pointer, _alignment(element), mask))
-        return
-    beside = _beside(builder, pointer.type)
-    store_whole(builder, element, beside, x)
-    _copy(builder, beside, pointer, low, high)
+        _masked_store(builder, element, pointer, _lanes_between(builder, low, high, x.type.count), x)
+    else:
+        function = _apart(builder, "store", pointer.type, ir.VoidType(), pointer.type.pointee)
+        builder.call(function, (pointer, low, high, rounded(builder, element, x)))
 
 
-def _beside(builder, pointer_type):
-    """Room for a vector, aligned as an element is: LLVM was seen to merge a vector's with an array's, aligned worse."""
-    vector = pointer_type.pointee
-    return builder.bitcast(cgutils.alloca_once(builder, ir.ArrayType(vector.element, vector.count)), pointer_type)
+def _masked_load(builder, element, pointer, mask, fill):
+    name = f"llvm.masked.load.{llvm_suffix(fill.type)}.p0"
+    return call_llvm(builder, name, fill.type, (pointer, _alignment(element), mask, fill))
 
 
-def _copy(builder, source, target, low, high):
-    """Copy some lanes of 16 bits: under a mask AVX2 has no such access, and LLVM would look at each lane's bit."""
-    none = builder.icmp_signed("<=", high, low)
-    count = builder.select(none, ir.Constant(high.type, 0), builder.sub(high, low))
-    element = source.type.pointee.element.as_pointer()
-    first = [builder.gep(builder.bitcast(place, element), [low]) for place in (target, source)]
-    cgutils.raw_memcpy(builder, *first, count, element.pointee.width // 8)
+def _masked_store(builder, element, pointer, mask, x):
+    name = f"llvm.masked.store.{llvm_suffix(x.type)}.p0"
+    call_llvm(builder, name, ir.VoidType(), (x, pointer, _alignment(element), mask))
+
+
+def _apart(builder, what, pointer, returned, *more):
+    """A function for the access of some lanes of 16 bits, ``(pointer, low, high, *more)``, apart from where it is made.
+
+    AVX2 has no such access under a mask: LLVM looks at each lane's bit, in so many instructions that a loop would be
+    called instead of being put in place. (A copy to a vector's room on the stack is no way out: LLVM took it for
+    aligned where the stack is not.)
+    """
+    vector, index = pointer.pointee, ir.IntType(64)
+    name = f"softgrad.{what}.some.{llvm_suffix(vector)}"
+    if name in builder.module.globals:
+        return builder.module.globals[name]
+    function = ir.Function(builder.module, ir.FunctionType(returned, (pointer, index, index, *more)), name)
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    inner = ir.IRBuilder(function.append_basic_block())
+    address, low, high, *values = function.args
+    mask = _lanes_between(inner, low, high, vector.count)
+    if values:
+        _masked_store(inner, types.int16, address, mask, *values)
+        inner.ret_void()
+    else:
+        inner.ret(_masked_load(inner, types.int16, address, mask, llvm_constant(vector, 0)))
+    return function
 
 
 def _alignment(element):
