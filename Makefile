@@ -16,7 +16,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loads
 # Of each fuzzer so many calls, files or runs; FUZZ has more options for it, as in: make fuzz-cli FUZZ="--calls 9 --seed 7".
 FUZZ ?=
 
-.PHONY: help train test test-all test-simd test-peers test-gpu-simulated test-gpu-compiled test-gpu-executed gpu-counts gpu-check lint types stubs docs format wheel bench bench-train examples coefficients ulp fuzz fuzz-ops fuzz-files fuzz-cli kill-runs digits clean
+.PHONY: help train test test-all test-simd test-peers test-gpu-simulated test-gpu-compiled test-gpu-executed gpu-counts host-time gpu-check lint types stubs docs format wheel bench bench-train examples coefficients ulp fuzz fuzz-ops fuzz-files fuzz-cli kill-runs digits clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 20
@@ -76,6 +76,9 @@ test-gpu-executed: $(COMPILER)  ## The tests of the GPU backend over the kernels
 
 gpu-counts: $(COMPILER)  ## What every operation costs on a GPU, by executing its kernels' PTX: bench/results/gpu-counts.md.
 	$(MEASURE) tools/gpu_counts.py bench/results/gpu-counts.md
+
+host-time: $(COMPILER)  ## What a call over CuPy arrays takes on the host, and what it asks of the GPU; needs none.
+	$(BIN)/python tools/host_time.py
 
 gpu-check:  ## On a GPU: the tests marked gpu, then a benchmark. GPU_PYTHON=... has softgrad[cuda13,test], or cuda12.
 	$(GPU_PYTHON) -m pytest -m gpu tests

@@ -64,15 +64,16 @@ class Kernels(Protocol):
         """Build ``backward(grad, saved, parameters, out)``: out = grad f'(saved). `out` may be grad or saved."""
 
     def elementwise_loss_forward(self, loss: Any) -> Callable[..., Any]:
-        """Build ``forward(x, targets, operands, losses)``: the sum in float64, each in `losses` unless that has size 0.
+        """Build ``forward(x, targets, operands, divisor, losses)``: each in `losses` unless that is None, and a number.
 
-        An operand, a weight or a parameter of the loss, is a number or an array of x's size.
+        It is their sum, added in float64, over the divisor, on a GPU of x's dtype; of None it is the sum in float64. An
+        operand, a weight or a parameter of the loss, is a number or an array of x's size.
         """
 
     def elementwise_loss_with_grad(self, loss: Any) -> Callable[..., Any]:
-        """Build ``with_grad(x, targets, operands, scale, losses, grad)``: the same, and grad = scale d loss / dx.
+        """Build ``with_grad(x, targets, operands, divisor, scale, losses, grad)``: the same, and the gradient.
 
-        `grad` may be x or the targets.
+        grad = scale d loss / dx, of each loss, not of the number. `grad` may be x or the targets.
         """
 
     def self_information_forward(self, p: Array, factor: float, factor_lost: float, out: Array) -> None:
@@ -119,17 +120,26 @@ class Kernels(Protocol):
     # ---- softmax cross-entropy
 
     def softmax_cross_entropy_forward(
-        self, logits: Array, targets: Array, options: CrossEntropyOptions | None, losses: Array
+        self, logits: Array, targets: Array, options: CrossEntropyOptions | None, divisor: Any, losses: Any
     ) -> Any:
-        """The sum of the rows' losses in float64, and each in `losses` unless that has size 0.
+        """The sum of the rows' losses over the divisor, and each in `losses` unless that is None.
 
+        It is added in float64, and 0 where the divisor is; on a GPU it has the logits' dtype, and the divisor may be an
+        array of float64 without axes. If the divisor is None nothing is divided, and the sum is in float64.
         The targets are labels, or probabilities: a matrix like the logits. Without options labels have a kernel of
         their own. A label outside the classes that is not to be ignored gives NaN for its row; nothing is read or
         written out of bounds.
         """
 
     def softmax_cross_entropy_with_grad(
-        self, logits: Array, targets: Array, options: CrossEntropyOptions | None, scale: Any, losses: Array, grad: Array
+        self,
+        logits: Array,
+        targets: Array,
+        options: CrossEntropyOptions | None,
+        divisor: Any,
+        scale: Any,
+        losses: Any,
+        grad: Array,
     ) -> Any:
         """As `softmax_cross_entropy_forward`, and grad = scale d loss / d logits.
 
@@ -159,6 +169,29 @@ class Kernels(Protocol):
 
     def gather_scale(self, x: Array, indices: Array, scale: float, shift: float, out: Array, *, halves: bool) -> None:
         """out[r] = x[indices[r]] * scale + shift; for an index outside the rows the nearest is taken."""
+
+    def gather_batch(
+        self,
+        x: Array,
+        labels: Array,
+        indices: Array,
+        begin: int,
+        scale: float,
+        shift: float,
+        out: Array,
+        labels_out: Array,
+    ) -> None:
+        """As `gather_scale` by the indices from `begin` on, and labels_out[r] = labels[the same index]."""
+
+    # ---- a training step
+
+    def classification_step(
+        self, product: Array, bias: Array, labels: Array, loss_sum: Array, correct: Array, grad: Array
+    ) -> bool:
+        """All that `ops.training.classification_step` does, in one launch; False, and nothing done, if there is none.
+
+        `grad` may be the product.
+        """
 
     # ---- the search, which is waited for
 

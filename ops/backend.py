@@ -40,6 +40,8 @@ class Backend:
         Whether a kernel can take an array as it is: contiguous, and aligned.
     bits
         An array as a kernel is given it: on the CPU 16-bit floats are given as their bits, all others as they are.
+    may_share
+        Whether two arrays that kernels can take may share memory, by their bounds.
     """
 
     name: str
@@ -48,12 +50,13 @@ class Backend:
     kernels: Kernels
     takes: Callable[[Any], bool]
     bits: Callable[[Any], Any]
+    may_share: Callable[[Any, Any], bool]
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return get_backend, (self.name,)  # a copy, in this process or another, is the backend of that name
 
 
-CPU = Backend("cpu", np, np.ndarray, cpu, attrgetter("flags.carray"), as_bits)
+CPU = Backend("cpu", np, np.ndarray, cpu, attrgetter("flags.carray"), as_bits, np.may_share_memory)
 
 # The backend of an array by its very type, of those that have met one; of other types `backend_of` finds it.
 BY_TYPE: dict[type, Backend] = {np.ndarray: CPU}
@@ -69,12 +72,17 @@ NEVER_ON_GPU = frozenset({np.ndarray, type(None), list, tuple, int, float, np.fl
 
 
 def _is_ready_on_gpu(array: Any) -> bool:
-    return bool(array.flags.c_contiguous) and is_aligned_on_gpu(array)
+    return not array.data.ptr % array.itemsize and array.flags.c_contiguous  # as below, in one call
 
 
 def is_aligned_on_gpu(array: Any) -> bool:
     """Does the array begin at a multiple of its elements' size? A GPU refuses others, and its context is lost."""
-    return not array.data.ptr % array.dtype.itemsize
+    return not array.data.ptr % array.itemsize
+
+
+def _may_share_on_gpu(a: Any, b: Any) -> bool:
+    place, other = a.data.ptr, b.data.ptr
+    return place < other + b.nbytes and other < place + a.nbytes  # type: ignore[no-any-return]
 
 
 def _itself(array: Any) -> Any:
@@ -84,7 +92,7 @@ def _itself(array: Any) -> Any:
 @cache
 def _gpu() -> Backend:
     cupy, kernels = load_gpu()
-    backend = Backend("gpu", cupy, cupy.ndarray, kernels, _is_ready_on_gpu, _itself)
+    backend = Backend("gpu", cupy, cupy.ndarray, kernels, _is_ready_on_gpu, _itself, _may_share_on_gpu)
     return BY_TYPE.setdefault(cupy.ndarray, backend)
 
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from math import isnan
-from operator import is_
 from typing import Any
 
 from softgrad.kernels.formulas.cross_entropy import DEFAULTS
 from softgrad.ops.arguments import float_array
 from softgrad.ops.axes import Rows
 from softgrad.ops.backend import Backend, backend_of
-from softgrad.ops.cross_entropy_options import checked_options, checked_targets, counted, scale_for, sum_of_losses
+from softgrad.ops.cross_entropy_options import checked_options, checked_targets, counted, loss_of, scale_for
 from softgrad.ops.dtypes import INT64, compute_dtype
 from softgrad.ops.labels import check_labels
 from softgrad.ops.ready import has_form, ready_backend, ready_target
 from softgrad.ops.reduction import check_reduction, losses_buffer, reduced
 from softgrad.ops.results import Result
+
+# The defaults. That an option was left alone is known by identity, before any value is looked at.
+NO_SMOOTHING, NO_Z_LOSS = DEFAULTS.label_smoothing, DEFAULTS.z_loss
 
 
 def softmax_cross_entropy(
@@ -25,8 +27,8 @@ def softmax_cross_entropy(
     *,
     weight: Any = None,
     ignore_index: int | None = None,
-    label_smoothing: float = DEFAULTS.label_smoothing,
-    z_loss: float = DEFAULTS.z_loss,
+    label_smoothing: float = NO_SMOOTHING,
+    z_loss: float = NO_Z_LOSS,
     softcap: float | None = None,
     reduction: str = "mean",
     validate: bool = True,
@@ -107,8 +109,8 @@ def softmax_cross_entropy_with_grad(
     *,
     weight: Any = None,
     ignore_index: int | None = None,
-    label_smoothing: float = DEFAULTS.label_smoothing,
-    z_loss: float = DEFAULTS.z_loss,
+    label_smoothing: float = NO_SMOOTHING,
+    z_loss: float = NO_Z_LOSS,
     softcap: float | None = None,
     reduction: str = "mean",
     validate: bool = True,
@@ -178,24 +180,25 @@ def _of_ready(
     check_reduction(reduction)
     rows, classes = logits.shape
     options, ignored, divisor = None, None, rows if reduction == "mean" else 1
-    if not all(map(is_, given, DEFAULTS)):
-        if given[0] is not None:
-            backend_of(logits=logits, targets=labels, weight=given[0], out=out)  # refuses weights that lie elsewhere
+    weight, ignore_index, label_smoothing, z_loss, softcap = given
+    if not (weight is ignore_index is softcap is None and label_smoothing is NO_SMOOTHING and z_loss is NO_Z_LOSS):
+        if weight is not None:
+            backend_of(logits=logits, targets=labels, weight=weight, out=out)  # refuses weights that lie elsewhere
         options = checked_options(backend, given, classes, logits.dtype, validate)
         divisor = counted(backend, options, labels, classes, reduction)
         ignored = None if options is None else options.ignore_index
     if validate and out is not None:  # before it is written
         check_labels(backend, labels, classes, ignored=ignored, given=labels)
-    losses = backend.xp.empty(rows if reduction == "none" else 0, logits.dtype)
+    losses = backend.xp.empty(rows, logits.dtype) if reduction == "none" else None
     if grad is None:
-        total = backend.kernels.softmax_cross_entropy_forward(logits, labels, options, losses)
+        loss = backend.kernels.softmax_cross_entropy_forward(logits, labels, options, divisor, losses)
     else:
         scale = 1.0 / divisor if options is None else scale_for(divisor, logits.dtype)
-        total = backend.kernels.softmax_cross_entropy_with_grad(logits, labels, options, scale, losses, grad)
-    # A label that is no class makes the sum NaN: unless it is, none has to be looked for.
-    if validate and out is None and isnan(total):
+        loss = backend.kernels.softmax_cross_entropy_with_grad(logits, labels, options, divisor, scale, losses, grad)
+    # A label that is no class makes the loss NaN: unless it is, none has to be looked for.
+    if validate and out is None and isnan(loss):
         check_labels(backend, labels, classes, ignored=ignored, given=labels)
-    return reduced(total, losses, logits.dtype, reduction, divisor)
+    return loss if losses is None and type(loss) is not float else reduced(loss, losses, logits.dtype, reduction)
 
 
 def _of_any(
@@ -228,11 +231,11 @@ def _of_any(
     if with_grad:
         result = Result(backend, out, shape, dtype, (matrix, targets))
         target = rows.target(backend, result.target)
-        total = sum_of_losses(backend, matrix, targets, options, losses, divisor, target)
+        loss = loss_of(backend, matrix, targets, options, losses, divisor, target)
         rows.put_back(target, result.target)
         grad = result.returned()
     else:
-        total, grad = sum_of_losses(backend, matrix, targets, options, losses), None
+        loss, grad = loss_of(backend, matrix, targets, options, losses, divisor), None
     if reduction == "none":
         losses = losses.reshape(rows.kept_shape)
-    return reduced(total, losses, computed, reduction, divisor), grad
+    return reduced(loss, losses, computed, reduction), grad

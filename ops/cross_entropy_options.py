@@ -13,7 +13,7 @@ from softgrad.ops.axes import Rows
 from softgrad.ops.backend import Backend
 from softgrad.ops.dtypes import FLOAT64, LARGEST, LARGEST_INT64, compute_dtype, is_float
 from softgrad.ops.labels import check_labels, label_array
-from softgrad.ops.reduction import quotient
+from softgrad.ops.reduction import over
 from softgrad.ops.scalars import check_number, shown, whole_number
 
 
@@ -103,28 +103,34 @@ def counted(backend: Backend, options: CrossEntropyOptions | None, targets: Any,
 
 def scale_for(divisor: Any, dtype: Any) -> Any:
     """1 / divisor as the kernels of that dtype take it; what overflows the dtype is infinite, silently."""
-    scale = quotient(1.0, divisor)
+    scale = over(1.0, divisor)
     if not isinstance(scale, float):  # it stays on the GPU
         return convert(scale, dtype)
     return scale if scale <= LARGEST[dtype] else float(convert(np.float64(scale), dtype))
 
 
-def sum_of_losses(
+def loss_of(
     backend: Backend,
     logits: Any,
     targets: Any,
     options: CrossEntropyOptions | None,
     losses: Any,
-    divisor: Any = 1,
+    divisor: Any,
     grad: Any = None,
+    *,
+    summed: bool = False,
 ) -> Any:
-    """The sum of the rows' losses, by one kernel; with `grad`, the gradient of that sum over `divisor`."""
+    """The sum of the rows' losses over `divisor`, by one kernel, and with `grad` the gradient of that.
+
+    If it is to be `summed` on, it is the sum itself, in float64.
+    """
     if not len(logits):
         return 0.0
+    of_loss = None if summed else divisor
     if grad is None:
-        return backend.kernels.softmax_cross_entropy_forward(logits, targets, options, losses)
+        return backend.kernels.softmax_cross_entropy_forward(logits, targets, options, of_loss, losses)
     scale = scale_for(divisor, compute_dtype(logits.dtype))
-    return backend.kernels.softmax_cross_entropy_with_grad(logits, targets, options, scale, losses, grad)
+    return backend.kernels.softmax_cross_entropy_with_grad(logits, targets, options, of_loss, scale, losses, grad)
 
 
 def _in_range(array: Any) -> bool:

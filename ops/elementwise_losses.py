@@ -25,8 +25,9 @@ def _forward(row: ElementwiseLoss) -> Callable[..., Any]:
         backend, x, targets, operands, dtype = _prepared(row, x, targets, options, None)
         losses = losses_buffer(backend, x.shape, compute_dtype(x.dtype), reduction)
         kernel = backend.kernels.elementwise_loss_forward(row)
-        total = kernel(x, targets, operands, losses) if x.size else 0.0
-        return reduced(total, losses, compute_dtype(dtype), reduction, x.size)
+        divisor = x.size if reduction == "mean" else 1
+        loss = kernel(x, targets, operands, divisor, losses) if x.size else 0.0
+        return reduced(loss, losses, compute_dtype(dtype), reduction)
 
     return described_loss(op, row)
 
@@ -36,12 +37,12 @@ def _with_grad(row: ElementwiseLoss) -> Callable[..., Any]:
         check_reduction(reduction)
         backend, x, targets, operands, dtype = _prepared(row, x, targets, options, out)
         losses = losses_buffer(backend, x.shape, compute_dtype(x.dtype), reduction)
-        scale = 1.0 / x.size if reduction == "mean" and x.size else 1.0
+        divisor = x.size if reduction == "mean" else 1
         reads = (x, targets, *(operand for operand in operands if not isinstance(operand, float)))
         grad = Result(backend, out, x.shape, dtype, reads)
         kernel = backend.kernels.elementwise_loss_with_grad(row)
-        total: Any = kernel(x, targets, operands, scale, losses, grad.target) if x.size else 0.0
-        return reduced(total, losses, compute_dtype(dtype), reduction, x.size), grad.returned()
+        loss: Any = kernel(x, targets, operands, divisor, 1.0 / divisor, losses, grad.target) if x.size else 0.0
+        return reduced(loss, losses, compute_dtype(dtype), reduction), grad.returned()
 
     return described_loss_with_grad(op, row)
 

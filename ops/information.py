@@ -19,8 +19,8 @@ from softgrad.ops.results import Result
 from softgrad.ops.scalars import real_number, shown
 
 # How far from 1 the sum of a distribution may be, by the bytes of its numbers. A softmax over 262,144 classes is that
-# near whoever computed it: rounding to float16 may take all its tiny probabilities up, or to 0; in float32 careless sums
-# lose some digits.
+# near whoever computed it: rounding to float16 may take all its tiny probabilities up, or to 0; in float32 careless
+# sums lose some digits.
 TOLERANCE = {2: 1e-2, 4: 1e-4, 8: 1e-6}
 
 NATS = 1.0, 0.0

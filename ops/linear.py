@@ -74,12 +74,11 @@ def linear(
         and (b is None or has_form(backend, b, w.shape[1:], x.dtype))
         and (out is None or has_form(backend, out, (len(x), w.shape[1]), x.dtype))
         and (preactivation is None or has_form(backend, preactivation, (len(x), w.shape[1]), x.dtype))
-        and all_disjoint((out, preactivation), (x, w, b))
+        and all_disjoint(backend, (out, preactivation), (x, w, b))
     ):
         row = find_activation(activation)
         values = parameter_values(row, parameters, x.dtype)
-        with np.errstate(all="ignore"):  # infinities and NaN are the caller's own and go where they must, silently
-            product = backend.xp.matmul(x, w, out=out)
+        product = matmul(backend, x, w, out)
         if b is not None or preactivation is not None or row is not IDENTITY:
             bias = backend.xp.zeros(w.shape[1], x.dtype) if b is None else b
             backend.kernels.bias_activation_forward(row, product, bias, values, preactivation, product)
@@ -192,20 +191,18 @@ def linear_backward(
         and (out_x is None or is_like(backend, out_x, x))
         and (out_w is None or is_like(backend, out_w, w))
         and (out_b is None or has_form(backend, out_b, w.shape[1:], w.dtype))
-        and all_disjoint((out_x, out_w, out_b), (grad, saved, x, w))
+        and all_disjoint(backend, (out_x, out_w, out_b), (grad, saved, x, w))
     ):
         row = find_activation(activation)
         check_differentiable(row)
         values = parameter_values(row, parameters, grad.dtype)
         xp = backend.xp
-        own = overwrite_grad and all_disjoint((grad,), (None if saved is grad else saved, x, w))
+        own = overwrite_grad and all_disjoint(backend, (grad,), (None if saved is grad else saved, x, w))
         dz = grad if own else xp.empty_like(grad)
         db = xp.empty(w.shape[1], w.dtype) if out_b is None else out_b
         backend.kernels.bias_activation_backward(row, grad, grad if saved is None else saved, values, dz, db)
-        with np.errstate(all="ignore"):
-            dw = xp.matmul(x.T, dz, out=out_w)
-            dx = xp.matmul(dz, w.T, out=out_x) if input_grad else None
-        return dx, dw, db
+        dw = matmul(backend, x.T, dz, out_w)
+        return matmul(backend, dz, w.T, out_x) if input_grad else None, dw, db
 
     backend = backend_of(grad=grad, saved=saved, x=x, w=w, out_x=out_x, out_w=out_w, out_b=out_b)
     row = find_activation(activation)
@@ -269,6 +266,9 @@ def weight_shape(w: Any) -> tuple[int, int]:
     return inputs, outputs
 
 
-def matmul(backend: Backend, a: Any, b: Any, out: Any) -> None:
-    with np.errstate(all="ignore"):
-        backend.xp.matmul(a, b, out=out)
+def matmul(backend: Backend, a: Any, b: Any, out: Any) -> Any:
+    """a @ b, in `out` unless that is None."""
+    if backend is not CPU:
+        return backend.xp.matmul(a, b, out=out)
+    with np.errstate(all="ignore"):  # infinities and NaN are the caller's own and go where they must, silently
+        return np.matmul(a, b, out=out)

@@ -9,11 +9,11 @@ import numpy as np
 from softgrad.ops.arguments import check_shape, contiguous, convert, float_array
 from softgrad.ops.axes import Rows
 from softgrad.ops.backend import Backend, backend_of
-from softgrad.ops.cross_entropy_options import checked_options, checked_targets, counted, sum_of_losses
+from softgrad.ops.cross_entropy_options import checked_options, checked_targets, counted, loss_of
 from softgrad.ops.dtypes import FLOAT64, compute_dtype
 from softgrad.ops.linear import matching, matmul, weight_shape
 from softgrad.ops.lookup import IDENTITY
-from softgrad.ops.reduction import check_reduction, losses_buffer, reduced
+from softgrad.ops.reduction import check_reduction, losses_buffer, over, reduced
 from softgrad.ops.scalars import shown, whole_number
 
 # Bytes of a chunk's logits, and on a GPU enough for every multiprocessor. Products of more rows are quicker: each of
@@ -198,7 +198,8 @@ def _in_chunks(
             backend.kernels.bias_activation_forward(IDENTITY, logits, bias, (), None, logits)
         of_rows = losses[here] if reduction == "none" else losses
         grad = logits if with_grad else None
-        total = total + sum_of_losses(backend, logits, targets[here], options, of_rows, divisor, grad)
+        loss = loss_of(backend, logits, targets[here], options, of_rows, divisor, grad, summed=True)
+        total = total + loss
         if with_grad:
             part_of_dx = columns[:, : len(logits)]
             matmul(backend, w, logits.T, part_of_dx)
@@ -211,7 +212,7 @@ def _in_chunks(
             if bias is not None:
                 backend.kernels.bias_activation_backward(IDENTITY, logits, logits, (), logits, part)
                 dbias += part
-    loss = reduced(total, losses, computed, reduction, divisor)
+    loss = reduced(over(total, divisor), losses, computed, reduction)
     return loss, (dx, _converted(dw, dtype), _converted(dbias, dtype))
 
 

@@ -5,7 +5,7 @@ What is not is prepared by `arguments`, and written by way of `results`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,25 +47,31 @@ def ready_target(backend: Backend, out: Any, like: Any, *others: Any) -> Any:
     """
     if out is None:
         return backend.xp.empty(like.shape, like.dtype)
-    if not (is_like(backend, out, like) and same_or_disjoint(out, like)):
+    if not (is_like(backend, out, like) and same_or_disjoint(out, like, backend.may_share)):
         return None
     for other in others:
-        if not same_or_disjoint(out, other):
+        if not same_or_disjoint(out, other, backend.may_share):
             return None
     return out
 
 
-def same_or_disjoint(out: Any, array: Any) -> bool:
+def same_or_disjoint(out: Any, array: Any, may_share: Callable[[Any, Any], bool] = np.may_share_memory) -> bool:
     """Are the two the same array, or arrays whose memory does not even overlap by its bounds?"""
-    return out is array or (out.base is None and array.base is None) or not np.may_share_memory(out, array)
+    return out is array or (out.base is None and array.base is None) or not may_share(out, array)
 
 
-def all_disjoint(written: Sequence[Any], read: Sequence[Any]) -> bool:
-    """Has no array that is written memory in common, by its bounds, with another of these? None is no array."""
+def all_disjoint(backend: Backend, written: Sequence[Any], read: Sequence[Any]) -> bool:
+    """Has no array that is written memory in common, by its bounds, with another of these? None is no array.
+
+    All of them are ready.
+    """
+    may_share = backend.may_share
     for position, out in enumerate(written):
+        if out is None:
+            continue
         for array in (*read, *written[position + 1 :]):
-            if out is None or array is None:
-                continue
-            if out is array or ((out.base is not None or array.base is not None) and np.may_share_memory(out, array)):
+            if array is not None and (
+                out is array or ((out.base is not None or array.base is not None) and may_share(out, array))
+            ):
                 return False
     return True

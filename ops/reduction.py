@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from softgrad.kernels.formulas.sums import quotient
 from softgrad.ops.arguments import convert
 from softgrad.ops.backend import Backend
 
@@ -19,25 +20,24 @@ def check_reduction(reduction: str) -> None:
 
 
 def losses_buffer(backend: Backend, shape: tuple[int, ...], dtype: Any, reduction: str) -> Any:
-    """Where a kernel leaves each loss, with size 0 unless they are asked for."""
-    return backend.xp.empty(shape if reduction == "none" else 0, dtype)
+    """Where a kernel leaves each loss, None unless they are asked for."""
+    return backend.xp.empty(shape, dtype) if reduction == "none" else None
 
 
-def quotient(total: Any, divisor: Any) -> Any:
+def over(total: Any, divisor: Any) -> Any:
     """total / divisor, and 0 where there is nothing to divide by; either may be a number or stay on the GPU."""
     if hasattr(divisor, "get"):
         nothing = divisor == 0
         return (1 - nothing) * (total / (divisor + nothing))
-    return total / divisor if divisor else total * 0
+    return quotient(total, divisor)
 
 
-def reduced(total: Any, losses: Any, dtype: Any, reduction: str, divisor: Any) -> Any:
-    """The result in that dtype, from the sum of the losses in float64, or with "none" from each of them."""
+def reduced(loss: Any, losses: Any, dtype: Any, reduction: str) -> Any:
+    """The result in that dtype: the loss, or with "none" each of them."""
     if reduction == "none":
         losses = losses if losses.dtype == dtype else convert(losses, dtype)
         return losses if losses.ndim else losses[()]
-    loss = quotient(total, divisor) if reduction == "mean" else total
     if not isinstance(loss, float):  # it stays on the GPU
-        return loss.astype(dtype)
+        return loss if loss.dtype == dtype else loss.astype(dtype)
     fits = abs(loss) < 1e38  # in float32 even; what overflows that becomes infinity without a warning
     return dtype.type(loss) if fits else convert(np.float64(loss), dtype)

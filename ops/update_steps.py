@@ -64,7 +64,7 @@ def prepared(param: Any, grad: Any, **states: Any) -> tuple[Backend, Any, bool]:
     Raises TypeError or ValueError unless param can be updated and grad is like it; the states are yet to be checked.
     """
     backend = ready_backend(param)
-    if backend is not None and is_like(backend, grad, param) and same_or_disjoint(param, grad):
+    if backend is not None and is_like(backend, grad, param) and same_or_disjoint(param, grad, backend.may_share):
         return backend, grad, True
     backend = backend_of(param=param, grad=grad, **states)
     if not is_array(backend, param) or not is_float(param.dtype):
@@ -93,7 +93,7 @@ def take_step(
     step = backend.kernels.update(rule)
     for state in states:
         ready = ready and is_like(backend, state, param)
-    if ready and (not states or all_disjoint(states, (param, grad))):
+    if ready and (not states or all_disjoint(backend, states, (param, grad))):
         step(param, grad, states, numbers)
         return
 

@@ -98,6 +98,7 @@ def small_blocks() -> Iterator[None]:
         patch.setattr(held, "shared_bytes", lambda: SIMULATED_SHARED_BYTES)
         patch.setattr(sums, "THREADS", 64)
         patch.setattr(sums, "FEWEST_ELEMENTS", 64)
+        patch.setattr(sums, "MOST_LEFT", 4)
         patch.setattr(search, "MOST_BLOCKS", 2)
         for module in (information, sampling):
             patch.setattr(module, "THREADS", 64)

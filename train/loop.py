@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from softgrad import ops
 from softgrad.ops.backend import CPU, Backend
 from softgrad.ops.labels import check_labels
+from softgrad.ops.training import gather_batch, ready_data
 from softgrad.train.config import TrainConfig
 from softgrad.train.data.datasets import Dataset
 from softgrad.train.data.standardise import Standardisation
@@ -61,7 +61,7 @@ class Progress:
     batch: int = 0
     """Finished batches of the epoch under way."""
     loss_sum: Any = 0.0
-    """Over the images of those batches; while a GPU trains, an array there."""
+    """Over the images of those batches: a number, and while the trainer adds up an array without axes."""
     correct: Any = 0
     """Images classified rightly in those batches, likewise."""
     seconds: float = 0.0
@@ -122,12 +122,13 @@ class Trainer:
         xp = backend.xp
         # Mode "clip" writes straight to `out`, where NumPy's default would go through a buffer; CuPy knows no modes.
         self._take = {"mode": "clip"} if xp is np else {}
-        self._images, self._labels = xp.asarray(dataset.train_images), xp.asarray(dataset.train_labels)
+        self._images, self._labels = ready_data(backend, dataset.train_images, dataset.train_labels)
         self._objective = OBJECTIVES[config.objective]
         self._targets = self._objective.targets(self._labels, dataset.classes, self.model.dtype)
         self._evaluator = Evaluator(self.model, dataset.test_images, dataset.test_labels, self.inputs, config.objective)
         self._batch = Batch(self.model, config.batch_size)
         self._last_batch = self._batch.first(rows - (self.batches - 1) * config.batch_size)
+        self._loss_sum, self._correct = xp.zeros((), np.float64), xp.zeros((), np.int64)
 
     @property
     def finished(self) -> bool:
@@ -195,31 +196,36 @@ class Trainer:
         rng = np.random.default_rng((self.config.seed, 1, epoch))
         return self.model.backend.xp.asarray(rng.permutation(len(self._labels)))
 
+    def _add_up_in_arrays(self, progress: Progress) -> None:
+        """Go on with the sums of the epoch in arrays: on a GPU no step then waits for another."""
+        self._loss_sum[...], self._correct[...] = progress.loss_sum, progress.correct
+        progress.loss_sum, progress.correct = self._loss_sum, self._correct
+
     # What a step rounds to 0 or to infinity is the loss's to tell, whatever the caller has NumPy raise.
     @np.errstate(all="ignore")
     def _train_batch(self, order: Any) -> None:
         started = time.perf_counter()
         progress, model = self.progress, self.model
+        if type(progress.loss_sum) is float:  # they have been read
+            self._add_up_in_arrays(progress)
         first = progress.batch * self.config.batch_size
-        chosen = order[first : first + self.config.batch_size]
-        batch = self._batch if len(chosen) == self.config.batch_size else self._last_batch
+        batch = self._batch if progress.batch + 1 < self.batches else self._last_batch
 
         # Nothing is validated here: the labels have been, and for an answer of a GPU one would have to wait.
         scale, shift = self.inputs.scale, self.inputs.shift
-        ops.gather_scale(self._images, chosen, scale=scale, shift=shift, validate=False, out=batch.inputs)
-        labels = targets = self._labels.take(chosen, out=batch.labels, **self._take)
+        gather_batch(model.backend, self._images, self._labels, order, first, scale, shift, batch.inputs, batch.labels)
+        targets = batch.labels
         if self._targets is not self._labels:
+            chosen = order[first : first + len(targets)]
             targets = self._targets.take(chosen, axis=0, out=batch.targets, **self._take)
-        logits = model.forward(batch)
-        correct = ops.count_correct(logits, labels, validate=False)
-        loss, grad = self._objective.loss_with_grad(logits, targets, out=batch.grads[-1])
+        product, grad = model.forward(batch, last_bias=False), batch.grads[-1]
+        self._objective.step(
+            model.backend, product, model.last_bias, batch.labels, targets, progress.loss_sum, progress.correct, grad
+        )
         model.backward(batch, grad)
         step = self.step
         self.optimizer.step(self._learning_rate(step), step)
 
-        # On a GPU these are arrays there, and no step waits for another.
-        progress.loss_sum = progress.loss_sum + loss.astype(np.float64) * len(chosen)
-        progress.correct = progress.correct + correct
         progress.batch += 1
         progress.seconds += time.perf_counter() - started
 

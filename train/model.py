@@ -89,8 +89,13 @@ class MLP:
             weight[...] = self.backend.xp.asarray(draw.astype(weight.dtype))
             bias[...] = 0
 
-    def forward(self, batch: Batch) -> Any:
-        """The logits of the batch's inputs, in its last output buffer."""
+    @property
+    def last_bias(self) -> Any:
+        """The bias of the last layer, as products are stored."""
+        return self._biases[-1]
+
+    def forward(self, batch: Batch, *, last_bias: bool = True) -> Any:
+        """The logits of the batch's inputs, in its last output buffer; without the last bias what it is added to."""
         if self._read is not self.params:
             self._read[...] = self.params
         x = batch.inputs
@@ -98,7 +103,7 @@ class MLP:
             x = ops.linear(
                 x,
                 self._weights[layer],
-                self._biases[layer],
+                self._biases[layer] if last_bias or layer + 1 < self.layers else None,
                 activation=self._activations[layer],
                 preactivation=batch.preactivations[layer],
                 out=batch.outputs[layer],

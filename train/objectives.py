@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from softgrad import ops
+from softgrad.ops.training import add_bias, add_up, classification_step
 
 
 class LossWithGrad(Protocol):
@@ -27,6 +28,9 @@ class Objective:
     loss_with_grad
         ``(scores, targets, out=out)`` to the mean of the rows' losses and its gradient, written to `out`: of the
         scores' shape and dtype, and not the scores themselves. Nothing is validated, and a GPU is not waited for.
+    step
+        ``(backend, product, bias, labels, targets, loss_sum, correct, grad)``: of scores = product + bias, in the
+        product's place, the same gradient, and what `ops.training.classification_step` adds up.
     targets
         ``(labels, classes, dtype)`` to what the scores are compared with: the labels, or a row for each of them.
     probabilities
@@ -34,6 +38,7 @@ class Objective:
     """
 
     loss_with_grad: LossWithGrad
+    step: Callable[..., None]
     targets: Callable[[Any, int, Any], Any]
     probabilities: Callable[[Any, float], Any]
 
@@ -71,6 +76,26 @@ def _perceptron_loss(scores: Any, targets: Any, /, *, out: Any) -> tuple[Any, An
     return loss, grad
 
 
+def _step_of(loss_with_grad: LossWithGrad) -> Callable[..., None]:
+    """The step of a loss, by its parts."""
+
+    def step(
+        backend: Any, product: Any, bias: Any, labels: Any, targets: Any, loss_sum: Any, correct: Any, grad: Any
+    ) -> None:
+        add_bias(backend, product, bias)
+        right = ops.count_correct(product, labels, validate=False)
+        loss, _ = loss_with_grad(product, targets, out=grad)
+        add_up(loss_sum, correct, loss, right, len(product))
+
+    return step
+
+
+def _softmax_step(
+    backend: Any, product: Any, bias: Any, labels: Any, targets: Any, loss_sum: Any, correct: Any, grad: Any
+) -> None:
+    classification_step(backend, product, bias, labels, loss_sum, correct, grad)
+
+
 l2_of_rows = _of_rows(ops.l2_loss_with_grad)
 """Half the squared distance of a row to its targets, averaged over the rows."""
 
@@ -103,12 +128,19 @@ def _sigmoids(scores: Any, temperature: float) -> Any:
     return ops.softmax(ops.log_sigmoid(scores), temperature=temperature)
 
 
+def _objective(loss_with_grad: LossWithGrad, targets: Any, probabilities: Any) -> Objective:
+    return Objective(loss_with_grad, _step_of(loss_with_grad), targets, probabilities)
+
+
+_logistic_loss = _of_rows(partial(ops.sigmoid_cross_entropy_with_grad, validate=False))
+_softmax_loss = partial(ops.softmax_cross_entropy_with_grad, validate=False)
+
 # The scores of a perceptron and of an Adaline stand for no probabilities: their softmax ranks the classes, no more.
 OBJECTIVES = {
-    "perceptron": Objective(_perceptron_loss, _one_hot, _softmax),
-    "adaline": Objective(l2_of_rows, _signs, _softmax),
-    "logistic": Objective(_of_rows(partial(ops.sigmoid_cross_entropy_with_grad, validate=False)), _one_hot, _sigmoids),
-    "softmax": Objective(partial(ops.softmax_cross_entropy_with_grad, validate=False), _labels, _softmax),
+    "perceptron": _objective(_perceptron_loss, _one_hot, _softmax),
+    "adaline": _objective(l2_of_rows, _signs, _softmax),
+    "logistic": _objective(_logistic_loss, _one_hot, _sigmoids),
+    "softmax": Objective(_softmax_loss, _softmax_step, _labels, _softmax),
 }
 """By the name of a linear model; a multi-layer perceptron learns by that of "softmax"."""
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from softgrad.kernels.cpu import label_cross_entropy
 from softgrad.kernels.cpu.horizontal import horizontal_combine
-from softgrad.kernels.cpu.launch import by_size, sum_over_blocks
+from softgrad.kernels.cpu.launch import NONE, by_size, sum_over_blocks
 from softgrad.kernels.cpu.memory import (
     lanes_of,
     line_begin,
@@ -38,11 +38,8 @@ from softgrad.kernels.formulas.cross_entropy import (
 from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const
 from softgrad.kernels.formulas.softmax import plain_shift
-from softgrad.kernels.formulas.sums import SETTLED_EVERY, settled, together, two_sum
+from softgrad.kernels.formulas.sums import SETTLED_EVERY, over, settled, together, two_sum
 from softgrad.kernels.simd.half import number_dtype
-
-# For loops that are asked for none.
-NO_WEIGHT = {dtype: np.empty(0, dtype) for dtype in map(np.dtype, (np.float32, np.float64))}
 
 _store_exponentials = exponentials_of(plain_shift, store=True)
 
@@ -185,23 +182,29 @@ def _launch(kernel, logits, targets, options, scale, losses, grad):
     dtype = number_dtype(logits.dtype)
     mix = 1 - label_smoothing, label_smoothing / logits.shape[1]
     numbers = np.array((*mix, z_loss, softcap or 0, scale), dtype)  # an array: threads are given no tuples
-    weight = NO_WEIGHT[dtype] if weight is None else weight
+    weight = NONE[dtype] if weight is None else weight
     ignoring = (0, False) if ignore_index is None else (ignore_index, True)
     return kernel(logits.shape[0], logits.nbytes, logits, targets, weight, *ignoring, numbers, losses, grad)
 
 
-def softmax_cross_entropy_forward(logits, targets, options, losses):
+def softmax_cross_entropy_forward(logits, targets, options, divisor, losses):
+    losses = NONE[number_dtype(logits.dtype)] if losses is None else losses
     if targets.ndim == 2:
-        return _launch(_loss_of_probabilities, logits, targets, options, 0, losses, logits)
-    if options is None:
-        return label_cross_entropy.loss(logits.shape[0], logits.nbytes, logits, targets, losses)
-    return _launch(_loss_of_labels, logits, targets, options, 0, losses, logits)
+        total = _launch(_loss_of_probabilities, logits, targets, options, 0, losses, logits)
+    elif options is None:
+        total = label_cross_entropy.loss(logits.shape[0], logits.nbytes, logits, targets, losses)
+    else:
+        total = _launch(_loss_of_labels, logits, targets, options, 0, losses, logits)
+    return over(total, divisor)
 
 
-def softmax_cross_entropy_with_grad(logits, targets, options, scale, losses, grad):
+def softmax_cross_entropy_with_grad(logits, targets, options, divisor, scale, losses, grad):
+    losses = NONE[number_dtype(logits.dtype)] if losses is None else losses
     if targets.ndim == 2:
-        return _launch(_gradient_of_probabilities, logits, targets, options, scale, losses, grad.reshape(-1))
-    if options is None:
+        total = _launch(_gradient_of_probabilities, logits, targets, options, scale, losses, grad.reshape(-1))
+    elif options is None:
         rows, nbytes, number = logits.shape[0], logits.nbytes, number_dtype(logits.dtype).type(scale)
-        return label_cross_entropy.loss_and_gradient(rows, nbytes, logits, targets, number, losses, grad)
-    return _launch(_gradient_of_labels, logits, targets, options, scale, losses, grad.reshape(-1))
+        total = label_cross_entropy.loss_and_gradient(rows, nbytes, logits, targets, number, losses, grad)
+    else:
+        total = _launch(_gradient_of_labels, logits, targets, options, scale, losses, grad.reshape(-1))
+    return over(total, divisor)

@@ -10,11 +10,12 @@ from functools import cache
 from numba import types
 
 from softgrad.kernels.cpu.horizontal import horizontal_sum
-from softgrad.kernels.cpu.launch import Kernel, flat, sum_over_elements
+from softgrad.kernels.cpu.launch import NONE, Kernel, flat, sum_over_elements
 from softgrad.kernels.cpu.memory import lanes_of, load_first, load_until, store, store_until, zeros
 from softgrad.kernels.formulas.jit import jitable, overload
 from softgrad.kernels.formulas.primitives import const
 from softgrad.kernels.formulas.registry import ElementwiseLoss
+from softgrad.kernels.formulas.sums import over
 from softgrad.kernels.simd.vector import widen
 
 # ---- operands
@@ -95,8 +96,9 @@ def _with_grad_kernel(loss: ElementwiseLoss) -> Kernel:
 def elementwise_loss_forward(loss):
     kernel = _forward_kernel(loss)
 
-    def forward(x, targets, operands, losses):
-        return kernel(x.size, x.nbytes, flat(x), flat(targets), flat(losses), *operands)
+    def forward(x, targets, operands, divisor, losses):
+        losses = NONE[x.dtype] if losses is None else losses
+        return over(kernel(x.size, x.nbytes, flat(x), flat(targets), flat(losses), *operands), divisor)
 
     return forward
 
@@ -105,7 +107,9 @@ def elementwise_loss_forward(loss):
 def elementwise_loss_with_grad(loss):
     kernel = _with_grad_kernel(loss)
 
-    def with_grad(x, targets, operands, scale, losses, grad):
-        return kernel(x.size, x.nbytes, flat(x), flat(targets), flat(losses), flat(grad), scale, *operands)
+    def with_grad(x, targets, operands, divisor, scale, losses, grad):
+        losses = NONE[x.dtype] if losses is None else losses
+        total = kernel(x.size, x.nbytes, flat(x), flat(targets), flat(losses), flat(grad), scale, *operands)
+        return over(total, divisor)
 
     return with_grad

@@ -28,3 +28,10 @@ def _kernel(halves: bool) -> Kernel:
 def gather_scale(x, indices, scale, shift, out, *, halves):
     number = number_dtype(out.dtype).type
     _kernel(halves)(out.shape[0], out.nbytes, x, indices, number(scale), number(shift), out)
+
+
+def gather_batch(x, labels, indices, begin, scale, shift, out, labels_out):
+    chosen = indices[begin : begin + len(out)]
+    gather_scale(x, chosen, scale, shift, out, halves=False)
+    # Mode "clip" writes straight to `out`, where NumPy's default would go through a buffer.
+    labels.take(chosen, out=labels_out, mode="clip")

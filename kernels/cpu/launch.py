@@ -28,6 +28,9 @@ from softgrad.kernels.cpu.threads import parallel_entry, thread_count
 from softgrad.kernels.cpu.tiles import TILE
 from softgrad.kernels.formulas.jit import jitable, named
 
+# An array for loops that take one and are asked for none.
+NONE = {dtype: np.empty(0, dtype) for dtype in map(np.dtype, (np.float32, np.float64))}
+
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 # Bytes read and written from which a result is streamed past the cache (`memory`). With less, measured where the

@@ -19,13 +19,12 @@ from softgrad.kernels.cuda.coefficients import (
     summed_of,
     sums_of,
 )
+from softgrad.kernels.cuda.ending import Ending
 from softgrad.kernels.cuda.held import held_plan, launch_held
-from softgrad.kernels.cuda.label_cross_entropy import launch_label_cross_entropy
-from softgrad.kernels.cuda.launch import empty
+from softgrad.kernels.cuda.label_cross_entropy import label_cross_entropy
 from softgrad.kernels.cuda.options import Asked, asked_by, element, numbers_of, result_of
 from softgrad.kernels.cuda.plans import Plan, plan_for
 from softgrad.kernels.cuda.rows import Work, launch_rows
-from softgrad.kernels.cuda.sums import sum_of
 from softgrad.kernels.cuda.wide_cross_entropy import launch_wide_cross_entropy
 from softgrad.kernels.formulas.cross_entropy import (
     DEFAULTS,
@@ -81,9 +80,11 @@ def _plain_sum(kept: Any, spread: Any, classes: int) -> tuple[Any, Any]:
     return total, kept.dtype.type(exact - float(total))
 
 
-def _of_options(logits: Any, targets: Any, options: CrossEntropyOptions, losses: Any, scale: Any, grad: Any) -> None:
-    """Each row's loss, and the gradient unless `grad` is None."""
-    (_, classes), dtype, weight = logits.shape, number_dtype(logits.dtype), options.weight
+def _of_options(
+    logits: Any, targets: Any, options: CrossEntropyOptions, divisor: Any, scale: Any, losses: Any, grad: Any
+) -> Any:
+    """The loss, and the gradient unless `grad` is None."""
+    (rows, classes), dtype, weight = logits.shape, number_dtype(logits.dtype), options.weight
     asked, numbers = asked_by(targets, options), numbers_of(options, classes, dtype)
     in_packs = [array for array in (logits, None if asked.labelled else targets, grad) if array is not None]
     plan = plan_for(classes, *in_packs)
@@ -95,30 +96,24 @@ def _of_options(logits: Any, targets: Any, options: CrossEntropyOptions, losses:
     if scale is None or isinstance(scale, float):
         scale = dtype.type(scale or 0)
     numbers = *numbers, scale, _plain_sum(numbers[1], numbers[2], classes)
-    arrays = {"y": targets, "weight": weight, "labels": targets, "out": grad, "results": losses}
+    fits = classes <= plan.width
+    ending = Ending(losses, rows, dtype, divisor, plan.block_threads if fits else 0)
+    arrays = {"y": targets, "weight": weight, "labels": targets, "out": grad, "results": ending.results}
     wanted = asked, element(scale), grad is not None
-    if classes <= plan.width:
-        launch_rows(plan, _loss, wanted, logits, numbers, **arrays)
+    if fits:
+        launch_rows(plan, _loss, wanted, logits, numbers, ending.summing, **arrays)
     elif held := held_plan(classes, *in_packs, twice=not asked.labelled):
         launch_held(*held, _loss, wanted, logits, numbers, **arrays)
     else:
-        launch_wide_cross_entropy(plan, asked, (logits, targets, weight), numbers, losses, grad)
+        launch_wide_cross_entropy(plan, asked, (logits, targets, weight), numbers, ending.left, grad)
+    return ending.loss()
 
 
-def _launch(logits: Any, targets: Any, options: CrossEntropyOptions | None, losses: Any, scale: Any, grad: Any) -> Any:
-    """The sum of the losses, left on the GPU."""
-    if losses.size == 0:
-        losses = empty(logits.shape[:1], number_dtype(logits.dtype))
+def softmax_cross_entropy_with_grad(logits, targets, options, divisor, scale, losses, grad):
     if options is None and targets.ndim == 1:
-        launch_label_cross_entropy(logits, targets, losses, scale, grad)
-    else:
-        _of_options(logits, targets, options or DEFAULTS, losses, scale, grad)
-    return sum_of(losses)
+        return label_cross_entropy(logits, targets, divisor, scale, losses, grad)
+    return _of_options(logits, targets, options or DEFAULTS, divisor, scale, losses, grad)
 
 
-def softmax_cross_entropy_forward(logits, targets, options, losses):
-    return _launch(logits, targets, options, losses, None, None)
-
-
-def softmax_cross_entropy_with_grad(logits, targets, options, scale, losses, grad):
-    return _launch(logits, targets, options, losses, scale, grad)
+def softmax_cross_entropy_forward(logits, targets, options, divisor, losses):
+    return softmax_cross_entropy_with_grad(logits, targets, options, divisor, None, losses, None)

@@ -9,7 +9,8 @@ import numpy as np
 from numba import cuda, int64
 
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for
-from softgrad.kernels.cuda.memory import LOAD, NUMBER, PACK, STORE, UNPACK, lanes_for
+from softgrad.kernels.cuda.launches import Launch, Launches
+from softgrad.kernels.cuda.memory import LOAD, NUMBER, PACK, STORE, UNPACK, are_aligned, lanes_for
 from softgrad.kernels.formulas.registry import Formula
 from softgrad.kernels.simd.half import number_dtype
 
@@ -83,10 +84,19 @@ def launch_binary(formula: Formula, x: Any, y: Any, numbers: tuple[float, ...], 
     _launch(binary, formula, (x, y, out), numbers)
 
 
+_launches = Launches()
+
+
 def _launch(build: Any, formula: Formula, arrays: tuple[Any, ...], numbers: tuple[float, ...]) -> None:
     size, dtype = arrays[0].size, arrays[0].dtype
-    if size:
+    key = build, formula, size, dtype.char, are_aligned(*arrays), numbers
+    launch = _launches.get(key)
+    if launch is None:
+        if size == 0:
+            return
         lanes = lanes_for(*arrays)
-        blocks = blocks_for(size, THREADS * PACKS * lanes)
         kernel = build(formula, lanes, number_dtype(dtype).char)
-        kernel.launch(blocks, THREADS, *arrays, np.int64(size), of_dtype(dtype, numbers))
+        blocks = blocks_for(size, THREADS * PACKS * lanes)
+        launch = Launch(kernel, blocks, THREADS, *arrays, np.int64(size), of_dtype(dtype, numbers))
+        _launches[key] = launch
+    launch(*arrays)

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numba import cuda, float64, int64
 
-from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for, empty
+from softgrad.kernels.cuda.ending import Ending, Summing, keeping_of
+from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for
 from softgrad.kernels.cuda.memory import LOAD, NUMBER, PACK, PACK_BYTES, STORE, UNPACK, lanes_for
-from softgrad.kernels.cuda.sums import sum_of
 from softgrad.kernels.cuda.teams import team_of
 from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.registry import ElementwiseLoss
@@ -24,6 +24,8 @@ from softgrad.kernels.simd.half import number_dtype
 
 # How many packs a thread takes: the more, the fewer sums of blocks there are to add.
 ROUNDS = 4
+
+FLOAT64 = np.dtype(np.float64)  # of a block's sum
 
 
 @jitable
@@ -54,17 +56,26 @@ def _operands_at(arrays: tuple[bool, ...]) -> Callable[..., Any]:
 
 @cache
 def elementwise_loss_kernel(
-    loss: ElementwiseLoss, arrays: tuple[bool, ...], keeps: bool, with_grad: bool, lanes: int, items: int, number: str
+    loss: ElementwiseLoss,
+    arrays: tuple[bool, ...],
+    keeps: bool,
+    with_grad: bool,
+    lanes: int,
+    items: int,
+    number: str,
+    summing: Summing | None,
 ) -> Kernel:
     """The kernel of the losses, of which it `keeps` each or only a block's sum, and of the gradient.
 
-    `arrays` says of each operand whether it is an array. A thread takes so many `items` at a time.
+    `arrays` says of each operand whether it is an array, and `summing` how the blocks' sums are added. A thread takes
+    so many `items` at a time.
     """
     formula, gradient = loss.forward, loss.gradient if with_grad else loss.forward
     operands_at = _operands_at(arrays)
     load, store, unpack, pack, number_type = LOAD[lanes], STORE[lanes], UNPACK[lanes], PACK[lanes], NUMBER[number]
     rounds = ROUNDS
     team_sum = team_of(THREADS, float64).sum
+    keep, end = keeping_of(THREADS, 0, summing)
 
     def kernel(x, targets, operands, losses, grad, sums, size, scale, zero):
         values = cuda.local.array(items, number_type)
@@ -101,16 +112,24 @@ def elementwise_loss_kernel(
             i += step
         total, carry = team_sum(total, zero)
         if cuda.threadIdx.x == 0:
-            sums[cuda.blockIdx.x] = together(total, carry)
+            keep(sums, cuda.blockIdx.x, together(total, carry))
+        end(sums, cuda.gridDim.x)
 
     return Kernel(kernel)
 
 
 def _launch(
-    loss: ElementwiseLoss, x: Any, targets: Any, operands: tuple[Any, ...], scale: float, losses: Any, grad: Any
+    loss: ElementwiseLoss,
+    x: Any,
+    targets: Any,
+    operands: tuple[Any, ...],
+    divisor: float | None,
+    scale: float,
+    losses: Any,
+    grad: Any,
 ) -> Any:
-    """The sum, left on the GPU; `grad` may be None."""
-    keeps, with_grad = losses.size > 0, grad is not None
+    """The sum over the divisor, left on the GPU; `grad` may be None."""
+    keeps, with_grad = losses is not None, grad is not None
     written = [array for array, wanted in ((losses, keeps), (grad, with_grad)) if wanted]
     lanes = lanes_for(x, targets, *written)
     dtype, items = number_dtype(x.dtype), PACK_BYTES // x.dtype.itemsize
@@ -118,25 +137,25 @@ def _launch(
     arrays = tuple(not isinstance(operand, float) for operand in operands)
     given = tuple(operand if array else number(operand) for operand, array in zip(operands, arrays, strict=True))
     blocks = blocks_for(x.size, THREADS * ROUNDS * items)
-    sums = empty((blocks,), np.float64)
+    ending = Ending(None, blocks, dtype, divisor, THREADS, left=FLOAT64)
     results = losses if keeps else x, grad if with_grad else x
     numbers = np.int64(x.size), number(scale), np.float64(0)
-    kernel = elementwise_loss_kernel(loss, arrays, keeps, with_grad, lanes, items, dtype.char)
-    kernel.launch(blocks, THREADS, x, targets, given, *results, sums, *numbers)
-    return sum_of(sums)
+    kernel = elementwise_loss_kernel(loss, arrays, keeps, with_grad, lanes, items, dtype.char, ending.summing)
+    kernel.launch(blocks, THREADS, x, targets, given, *results, ending.results, *numbers)
+    return ending.loss()
 
 
 @cache
 def elementwise_loss_forward(loss):
-    def forward(x, targets, operands, losses):
-        return _launch(loss, x, targets, operands, 1.0, losses, None)
+    def forward(x, targets, operands, divisor, losses):
+        return _launch(loss, x, targets, operands, divisor, 1.0, losses, None)
 
     return forward
 
 
 @cache
 def elementwise_loss_with_grad(loss):
-    def with_grad(x, targets, operands, scale, losses, grad):
-        return _launch(loss, x, targets, operands, scale, losses, grad)
+    def with_grad(x, targets, operands, divisor, scale, losses, grad):
+        return _launch(loss, x, targets, operands, divisor, scale, losses, grad)
 
     return with_grad

@@ -17,6 +17,10 @@ if SIMULATED:
     def exchanged(x, distance):
         return cuda.shfl_xor_sync(ALL_LANES, x, distance)
 
+    @device
+    def added_to(pointer, n):
+        return cuda.atomic.add(pointer, 0, n)
+
 else:
     from llvmlite import ir
     from numba import types
@@ -49,6 +53,13 @@ else:
 
         return x(x, types.int64), codegen
 
+    @intrinsic
+    def _added_to(typing_context, pointer, n):
+        def codegen(context, builder, signature, arguments):
+            return builder.atomic_rmw("add", *arguments, "monotonic")
+
+        return pointer.dtype(pointer, pointer.dtype), codegen
+
     def _declared(builder, name, returned, *taken):
         return builder.module.declare_intrinsic(name, (), ir.FunctionType(returned, taken))
 
@@ -69,3 +80,8 @@ else:
     def exchanged(x, distance):
         """The `x` of the lane whose number differs in the bit `distance`; all lanes of the warp must call it."""
         return _exchanged(x, distance)
+
+    @jitable
+    def added_to(pointer, n):
+        """What an integer in memory was, before `n` is added to it at once, whoever else does so."""
+        return _added_to(pointer, n)

@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 from numba import cuda, int32, int64
 
+from softgrad.kernels.cuda.ending import Ending
 from softgrad.kernels.cuda.held import held_plan, launch_held
-from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for
-from softgrad.kernels.cuda.memory import NUMBER, thread_of_grid
+from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for, empty
+from softgrad.kernels.cuda.launches import Launches
+from softgrad.kernels.cuda.memory import NUMBER, are_aligned, thread_of_grid
 from softgrad.kernels.cuda.plans import Plan, plan_for
 from softgrad.kernels.cuda.registers import column_of, exponentials_of, reader_of, writer_of
-from softgrad.kernels.cuda.rows import Work, launch_rows
+from softgrad.kernels.cuda.rows import Work, prepared_rows
+from softgrad.kernels.cuda.sums import workspace
 from softgrad.kernels.cuda.wide import part_of, parts_of, row_sums
 from softgrad.kernels.formulas.cross_entropy import cross_entropy, cross_entropy_label_gradient
 from softgrad.kernels.formulas.jit import jitable
@@ -43,7 +46,7 @@ def _of_row(label_exp, rest, known, scale):
     return share, cross_entropy_label_gradient(label_exp, rest) * share
 
 
-def _gradient_of(plan: Plan) -> Function:
+def label_gradient_of(plan: Plan) -> Function:
     """Build ``gradient(values, place, label, share, at_label)``: exponentials become the gradient."""
     column, items = column_of(plan), plan.items
 
@@ -57,17 +60,17 @@ def _gradient_of(plan: Plan) -> Function:
 
 
 def _loss_and_gradient(plan: Plan) -> Work:
-    gradient = _gradient_of(plan)
+    gradient = label_gradient_of(plan)
 
     def finish(values, others, uncapped, place, target, of_row, scale):
         gradient(values, place, target[0], *of_row)
 
     summed = exponentials_of(plan, plain_shift, "e")
-    return Work(summed, _settled_gradient, jitable(finish), labelled=True, returns=True)
+    return Work(summed, settled_gradient, jitable(finish), labelled=True, returns=True)
 
 
 @jitable
-def _settled_gradient(sums, largest, target, weight, scale):
+def settled_gradient(sums, largest, target, weight, scale):
     (rest, _), (_, known, logit) = sums, target
     of_row = _of_row(exp_nonpositive(logit - largest), rest, known, scale)
     return cross_entropy(largest - logit, rest), of_row
@@ -89,7 +92,7 @@ def _wide_loss() -> Kernel:
 
 @cache
 def _wide_gradient(plan: Plan) -> Kernel:
-    part, read, write, gradient = part_of(plan), reader_of(plan), writer_of(plan), _gradient_of(plan)
+    part, read, write, gradient = part_of(plan), reader_of(plan), writer_of(plan), label_gradient_of(plan)
     number_type, items, columns = NUMBER[plan.number], plan.items, plan.columns
 
     def kernel(logits, labels, largests, rests, grad, classes, scale):
@@ -111,19 +114,40 @@ def _wide_gradient(plan: Plan) -> Kernel:
     return Kernel(kernel, threads=plan.threads)
 
 
-def launch_label_cross_entropy(logits: Any, labels: Any, losses: Any, scale: Any, grad: Any) -> None:
-    """Each row's loss, and the gradient unless `grad` is None."""
-    (rows, classes), number = logits.shape, number_dtype(logits.dtype).type
-    in_packs = (logits,) if grad is None else (logits, grad)
+_launches = Launches()
+
+
+def label_cross_entropy(logits: Any, labels: Any, divisor: float | None, scale: Any, losses: Any, grad: Any) -> Any:
+    """The loss, and the gradient unless `grad` is None."""
+    dtype, out = number_dtype(logits.dtype), logits if grad is None else grad
+    key = logits.shape, logits.dtype.char, are_aligned(logits, out), grad is None, divisor, scale
+    launch = _launches.get(key)
+    if launch is not None:
+        space, loss = workspace(dtype.char), empty((), np.float64 if divisor is None else dtype)
+        left = space.values if losses is None else losses
+        launch(logits, logits, logits, labels, out, left, space.arrived, loss)
+        return loss
+    (rows, classes), in_packs = logits.shape, (logits, out)
     plan = plan_for(classes, *in_packs)
-    work, scale = (_loss, number(1)) if grad is None else (_loss_and_gradient, number(scale))
-    arrays = {"labels": labels, "out": grad, "results": losses}
-    if classes <= plan.width:
-        launch_rows(plan, work, (), logits, scale, **arrays)
-        return
-    if held := held_plan(classes, *in_packs):
-        launch_held(*held, work, (), logits, scale, **arrays)
-        return
+    fits = classes <= plan.width
+    ending = Ending(losses, rows, dtype, divisor, plan.block_threads if fits else 0)
+    work, number = (_loss, dtype.type(1)) if grad is None else (_loss_and_gradient, dtype.type(scale))
+    arrays = {"labels": labels, "out": grad, "results": ending.results}
+    if fits:
+        launch = prepared_rows(plan, work, (), logits, number, ending.summing, **arrays)
+        if ending.summing is not None:
+            _launches[key] = launch
+        launch(logits, logits, logits, labels, out, *ending.arrays)
+    elif held := held_plan(classes, *in_packs):
+        launch_held(*held, work, (), logits, number, **arrays)
+    else:
+        _launch_wide(plan, logits, labels, ending.left, number, grad)
+    return ending.loss()
+
+
+def _launch_wide(plan: Plan, logits: Any, labels: Any, losses: Any, scale: Any, grad: Any) -> None:
+    """Each row's loss, and the gradient unless `grad` is None, of rows wider than the plan."""
+    rows, classes = logits.shape
     of_rows = logits, labels, *row_sums(plan, plain_shift, logits, 1.0)
     sizes = np.int64(rows), np.int32(classes)
     _wide_loss().launch(blocks_for(rows, THREADS), THREADS, *of_rows, losses, losses if grad is None else grad, *sizes)

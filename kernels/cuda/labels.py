@@ -7,18 +7,23 @@ from functools import cache
 import numpy as np
 from numba import cuda, int32, int64
 
-from softgrad.kernels.cuda import sums
 from softgrad.kernels.cuda.elementwise import of_dtype
+from softgrad.kernels.cuda.ending import Ending, Summing, keeping_of
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for, empty
+from softgrad.kernels.cuda.launches import Launch, Launches
+from softgrad.kernels.cuda.sums import workspace
 from softgrad.kernels.cuda.teams import WARP, team_of
+
+INT32, INT64 = np.dtype(np.int32), np.dtype(np.int64)
 
 
 @cache
-def _row_correct() -> Kernel:
-    """The kernel of a flag for each row, a warp a row."""
+def _row_correct(summing: Summing | None) -> Kernel:
+    """The kernel of a flag for each row, a warp a row, and of their sum."""
     count = team_of(WARP, int32).count
+    keep, end = keeping_of(THREADS, WARP, summing)
 
-    def kernel(logits, labels, correct, rows, classes):
+    def kernel(logits, labels, results, rows, classes):
         row = int64(cuda.blockIdx.x) * cuda.blockDim.y + cuda.threadIdx.y
         if row < rows:
             first, label = row * classes, labels[row]
@@ -32,19 +37,32 @@ def _row_correct() -> Kernel:
                         wrong += 1
             wrong = count(wrong)
             if cuda.threadIdx.x == 0:
-                correct[row] = 1 if wrong == 0 else 0
+                keep(results, row, 1 if wrong == 0 else 0)
+        end(results, rows)
 
     return Kernel(kernel)
 
 
+_launches = Launches()
+
+
 def count_correct(logits, labels):
-    rows, classes = logits.shape
-    correct = empty((rows,), np.int32)
+    shape, number = logits.shape, logits.dtype.char
+    launch = _launches.get((shape, number))
+    if launch is not None:
+        space, correct = workspace("i"), empty((), INT64)
+        launch(logits, labels, space.values, space.arrived, correct)
+        return correct
+    rows, classes = shape
+    ending = Ending(None, rows, INT64, 1.0, THREADS if rows else 0, left=INT32)
     threads = (WARP, THREADS // WARP)
     if rows:
-        sizes = np.int64(rows), np.int32(classes)
-        _row_correct().launch(blocks_for(rows, threads[1]), threads, logits, labels, correct, *sizes)
-    return sums.sum_of(correct, np.int64)
+        sizes, blocks = (np.int64(rows), np.int32(classes)), blocks_for(rows, threads[1])
+        launch = Launch(_row_correct(ending.summing), blocks, threads, logits, labels, ending.results, *sizes)
+        launch(logits, labels, *ending.arrays)
+        if ending.summing is not None:
+            _launches[shape, number] = launch
+    return ending.loss()
 
 
 @cache

@@ -41,8 +41,11 @@ THREADS = 256
 # What kernels that are launched with shared memory may declare beside that, and CUDA's number for how much that may be.
 STATIC_SHARED = 2048
 MOST_DYNAMIC_SHARED = 8
+# The types of numbers that kernels are given.
+NUMBERS = frozenset(np.sctypeDict.values())
 
 Function = Callable[..., Any]
+Sizes = int | tuple[int, ...]
 
 # Reentrant, for a signal handler that launches a kernel.
 _compiling = threading.RLock()
@@ -66,9 +69,7 @@ class Kernel:
         self._loaded: dict[Any, Any] = {}
         self._simulated: Any = cuda.jit(function) if SIMULATED else None
 
-    def launch(
-        self, blocks: int | tuple[int, ...], threads: int | tuple[int, ...], *arguments: Any, shared: int = 0
-    ) -> None:
+    def launch(self, blocks: Sizes, threads: Sizes, *arguments: Any, shared: int = 0) -> None:
         """Run so many blocks of so many threads on the current stream.
 
         Arguments are arrays and NumPy's numbers, or tuples of such; `shared` are the bytes of shared memory of a block
@@ -82,20 +83,24 @@ class Kernel:
         if SIMULATED:
             self._simulated[blocks, threads, None, shared](*map(_as_pointer, arguments))
             return
-        device = _cupy().cuda.runtime.getDevice()
-        plain = tuple(_flattened(arguments)) if tuple in map(type, arguments) else arguments
+        plain = flattened(arguments)
+        device = device_of(argument for argument in plain if type(argument) not in NUMBERS)
+        key: list[Any] = [device]
         for argument in plain:
-            if not isinstance(argument, np.generic) and argument.data.device_id != device:
-                theirs = argument.data.device_id
-                raise ValueError(
-                    f"arrays must be on the current device, {device}; got one on device {theirs}; "
-                    f"call within `with cupy.cuda.Device({theirs}):`"
-                )
-        key = (device, *[argument.dtype.char for argument in plain])
+            kind = type(argument)
+            key.append(kind if kind in NUMBERS else argument.dtype.char)
+        function = self._loaded.get(tuple(key))
+        if function is None:
+            function = self._loaded[tuple(key)] = self.loaded(device, signature_of(arguments))
+        function(three(blocks), three(threads), tuple(plain), shared)
+
+    def loaded(self, device: int, signature: Any) -> Any:
+        """The kernel of those types for that device, the current one."""
+        key = device, signature
         function = self._loaded.get(key)
         if function is None:
-            function = self._loaded[key] = self._load(signature_of(arguments))
-        function(_three(blocks), _three(threads), plain, shared)
+            function = self._loaded[key] = self._load(signature)
+        return function
 
     def _load(self, signature: Any) -> Any:
         """The kernel for the current GPU."""
@@ -196,14 +201,9 @@ def link(ptx: str, capability: tuple[int, int]) -> tuple[bytes, str]:
     return bytes(cubin), log.decode(errors="replace")
 
 
-def address_of(array: Any) -> int:
-    """Where an array lies in the GPU's memory."""
-    return int(array.data.ptr)
-
-
 def shared_bytes() -> int:
     """The most shared memory that a block of the current GPU has for a kernel that asks for it."""
-    return _shared_bytes(_cupy().cuda.runtime.getDevice())
+    return _shared_bytes(current_device())
 
 
 @cache
@@ -216,13 +216,29 @@ def blocks_for(size: int, per_block: int) -> int:
     return -(-size // per_block)
 
 
-def _flattened(arguments: Iterable[Any]) -> Iterator[Any]:
+def flattened(arguments: tuple[Any, ...]) -> list[Any]:
     """The arguments as the machine code takes them: those of a tuple one by one."""
+    plain: list[Any] = []
     for argument in arguments:
-        if isinstance(argument, tuple):
-            yield from _flattened(argument)
+        if type(argument) is tuple:
+            plain += flattened(argument)
         else:
-            yield argument
+            plain.append(argument)
+    return plain
+
+
+def device_of(arrays: Iterable[Any]) -> int:
+    """The current device; raises ValueError if an array is on another."""
+    device = current_device()
+    if device_count() > 1:
+        for array in arrays:
+            if array.data.device_id != device:
+                theirs = array.data.device_id
+                raise ValueError(
+                    f"arrays must be on the current device, {device}; got one on device {theirs}; "
+                    f"call within `with cupy.cuda.Device({theirs}):`"
+                )
+    return device
 
 
 def _as_pointer(argument: Any) -> Any:
@@ -238,9 +254,9 @@ def _as_pointer(argument: Any) -> Any:
     return kind(np.ndarray(argument.size, argument.dtype, memory))
 
 
-def _three(sizes: int | tuple[int, ...]) -> tuple[int, ...]:
-    given = (sizes,) if isinstance(sizes, int) else sizes
-    return given + (1,) * (3 - len(given))
+def three(sizes: Sizes) -> tuple[int, ...]:
+    """Blocks of a grid, or threads of a block, along all three axes."""
+    return (sizes, 1, 1) if isinstance(sizes, int) else (*sizes, 1, 1)[:3]
 
 
 @cache
@@ -256,3 +272,26 @@ def _versions() -> str:
 def empty(shape: tuple[int, ...], dtype: Any) -> Any:
     """An array on the current GPU for a kernel to fill."""
     return _cupy().empty(shape, dtype)
+
+
+def zeros(shape: tuple[int, ...], dtype: Any) -> Any:
+    """An array of zeros there."""
+    return _cupy().zeros(shape, dtype)
+
+
+@cache
+def device_count() -> int:
+    """How many devices there are; with one there is nothing to ask and to check."""
+    count: int = _cupy().cuda.runtime.getDeviceCount()
+    return count
+
+
+def current_device() -> int:
+    """The number of the device that work is given to."""
+    device: int = 0 if device_count() == 1 else _cupy().cuda.runtime.getDevice()
+    return device
+
+
+def place_of_work() -> tuple[int, int]:
+    """The current device and stream: launches in the same place take their turns."""
+    return current_device(), _cupy().cuda.get_current_stream().ptr

@@ -9,6 +9,7 @@ from numba import cuda, int64
 
 from softgrad.kernels.cuda.elementwise import of_dtype
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for
+from softgrad.kernels.cuda.launches import Launch, Launches
 from softgrad.kernels.cuda.memory import NUMBER
 from softgrad.kernels.formulas.registry import Activation
 from softgrad.kernels.formulas.sums import settled, together, two_sum
@@ -63,21 +64,35 @@ def _backward_kernel(activation: Activation, number: str) -> Kernel:
     return Kernel(kernel)
 
 
+_forwards, _backwards = Launches(), Launches()
+
+
 def bias_activation_forward(activation, product, bias, parameters, preactivation, out):
-    rows, columns = product.shape
-    keep = preactivation is not None
-    if product.size:
+    shape, dtype, keep = product.shape, product.dtype, preactivation is not None
+    key = activation, shape, dtype.char, bias.dtype.char, keep, parameters
+    arrays = product, bias, preactivation if keep else out, out
+    launch = _forwards.get(key)
+    if launch is None:
+        if product.size == 0:
+            return
+        rows, columns = shape
+        numbers, blocks = (np.int32(columns), of_dtype(dtype, parameters)), (rows, blocks_for(columns, THREADS))
         kernel = _forward_kernel(activation, keep)
-        arrays = product, bias, preactivation if keep else out, out
-        blocks = (rows, blocks_for(columns, THREADS))
-        kernel.launch(blocks, THREADS, *arrays, np.int32(columns), of_dtype(product.dtype, parameters))
+        launch = _forwards[key] = Launch(kernel, blocks, THREADS, *arrays, *numbers)
+    launch(*arrays)
 
 
 def bias_activation_backward(activation, grad, saved, parameters, grad_product, grad_bias):
-    rows, columns = grad.shape
-    if columns:
-        kernel = _backward_kernel(activation, number_dtype(grad.dtype).char)
-        sizes = np.int32(rows), np.int32(columns)
-        arrays = grad, saved, grad_product, grad_bias
-        threads = (COLUMNS, ROW_THREADS)
-        kernel.launch(blocks_for(columns, COLUMNS), threads, *arrays, *sizes, of_dtype(grad.dtype, parameters))
+    shape, dtype = grad.shape, grad.dtype
+    key = activation, shape, dtype.char, grad_bias.dtype.char, parameters
+    launch = _backwards.get(key)
+    arrays = grad, saved, grad_product, grad_bias
+    if launch is None:
+        rows, columns = shape
+        if columns == 0:
+            return
+        numbers = np.int32(rows), np.int32(columns), of_dtype(dtype, parameters)
+        blocks, threads = blocks_for(columns, COLUMNS), (COLUMNS, ROW_THREADS)
+        kernel = _backward_kernel(activation, number_dtype(dtype).char)
+        launch = _backwards[key] = Launch(kernel, blocks, threads, *arrays, *numbers)
+    launch(*arrays)

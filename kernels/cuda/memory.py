@@ -12,7 +12,7 @@ from typing import Any
 
 from numba import cuda, float32, float64, int64
 
-from softgrad.kernels.cuda.launch import SIMULATED, address_of, device
+from softgrad.kernels.cuda.launch import SIMULATED, device
 from softgrad.kernels.formulas.jit import jitable
 
 PACK_BYTES = 16
@@ -21,10 +21,17 @@ PACK_BYTES = 16
 NUMBER = {"f": float32, "d": float64}
 
 
+def are_aligned(*arrays: Any) -> bool:
+    """Do all arrays begin at a multiple of sixteen bytes?"""
+    places = 0
+    for array in arrays:
+        places |= array.data.ptr
+    return not places % PACK_BYTES
+
+
 def lanes_for(*arrays: Any) -> int:
     """How many elements a pack has: as many as sixteen bytes hold if all arrays begin at a multiple of those."""
-    aligned = all(address_of(array) % PACK_BYTES == 0 for array in arrays)
-    return PACK_BYTES // arrays[0].dtype.itemsize if aligned else 1
+    return PACK_BYTES // arrays[0].dtype.itemsize if are_aligned(*arrays) else 1
 
 
 if SIMULATED:

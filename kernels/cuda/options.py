@@ -43,19 +43,24 @@ def result_of(loss, known, ignored):
     return where(ignored, const(loss, 0.0), where(known, loss, const(loss, math.nan)))
 
 
-# ---- the scale of the gradient, a number or an array's only element
+# ---- the scale of the gradient, or what a mean divides by: a number or an array's only element
 
 
-def element(scale: Any) -> Callable[..., Any]:
-    """The function by which a kernel takes the number from what it is given for the scale."""
-    return _number if isinstance(scale, np.generic) else _only_element
+def element(value: Any) -> Callable[..., Any]:
+    """The function by which a kernel takes the number from what it is given."""
+    return _number if isinstance(value, float | int | np.generic) else _only_element
+
+
+def given(divisor: Any) -> Any:
+    """What a kernel is given for what a mean divides by."""
+    return np.float64(divisor) if isinstance(divisor, float | int) else divisor
 
 
 @jitable
-def _number(scale):
-    return scale
+def _number(value):
+    return value
 
 
 @jitable
-def _only_element(scale):
-    return scale[0]
+def _only_element(value):
+    return value[0]

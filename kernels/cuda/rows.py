@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 from numba import cuda, int32, int64
 
+from softgrad.kernels.cuda.ending import Summing, keeping_of
 from softgrad.kernels.cuda.launch import Kernel, blocks_for
+from softgrad.kernels.cuda.launches import Launch
 from softgrad.kernels.cuda.memory import NUMBER
 from softgrad.kernels.cuda.plans import Plan
 from softgrad.kernels.cuda.registers import Summed, frame_of, largest_of, reader_of, skipped, team_for, writer_of
@@ -42,6 +44,9 @@ class Work:
         the last step takes, of what the sums have settled to.
     finish
         ``finish(values, others, uncapped, place, target, of_row, numbers)``: what is to be written replaces `values`.
+    begin
+        ``begin(values, place, target, weight) -> target``, a step before all others, if there is one; not for rows that
+        are held in shared memory.
     cap, prepare
         The first steps, if there are such: ``cap(values, uncapped, place, numbers)``, which keeps what it changes, and
         ``prepare(others, weight, place, numbers)``.
@@ -54,6 +59,7 @@ class Work:
     summed: Summed
     settle: Body
     finish: Body | None = None
+    begin: Body | None = None
     cap: Body | None = None
     prepare: Body | None = None
     two: bool = False
@@ -67,13 +73,20 @@ class Work:
         return items if self.two or self.prepare else 1, items if self.cap else 1
 
 
+@jitable
+def _same_target(values, place, target, weight):
+    return target
+
+
 def whole_row_of(plan: Plan, work: Work) -> Body:
     """Build ``whole_row(values, others, uncapped, place, target, weight, numbers)``, all steps, for a row's result."""
     peaked, largest_of_mine, team_max = work.peaked, largest_of(plan), team_for(plan).max
     cap, prepare, finish = work.cap or skipped, work.prepare or skipped, work.finish or skipped
+    begin = work.begin or _same_target
     nothing, add, settle_sums, settle = *work.summed, work.settle
 
     def whole_row(values, others, uncapped, place, target, weight, numbers):
+        target = begin(values, place, target, weight)
         cap(values, uncapped, place, numbers)
         prepare(others, weight, place, numbers)
         zero = const(values[0], 0.0)
@@ -88,10 +101,11 @@ def whole_row_of(plan: Plan, work: Work) -> Body:
     return jitable(whole_row)
 
 
-def _staged_kernel(plan: Plan, work: Work) -> Callable[..., None]:
+def _staged_kernel(plan: Plan, work: Work, summing: Summing | None) -> Callable[..., None]:
     """One thread or a few a row, through shared memory."""
     whole_row, two, labelled = whole_row_of(plan, work), work.two, work.labelled
     writes, returns = work.finish is not None, work.returns
+    keep, end = keeping_of(plan.block_threads, plan.threads, summing)
     number_type, items, classes = NUMBER[plan.number], plan.items, plan.staged
     others_size, uncapped_size = work.sizes(items)
     block_rows, filling, shared = plan.rows, work.fill, plan.threads > 1
@@ -122,18 +136,20 @@ def _staged_kernel(plan: Plan, work: Work) -> Callable[..., None]:
             cuda.syncthreads()
             give(values, staged, out, first, here)
         if returns and thread == 0 and row < rows:
-            results[row] = found
+            keep(results, row, found)
+        end(results, rows)
 
     return kernel
 
 
-def _team_kernel(plan: Plan, work: Work) -> Callable[..., None]:
+def _team_kernel(plan: Plan, work: Work, summing: Summing | None) -> Callable[..., None]:
     """Neighbours in a warp, or a block, a row. Those beyond the last row go along: their lanes are waited for."""
     whole_row, two, labelled = whole_row_of(plan, work), work.two, work.labelled
     writes, returns = work.finish is not None, work.returns
     number_type, items, block_rows, alone = NUMBER[plan.number], plan.items, plan.rows, plan.rows == 1
     filling, (others_size, uncapped_size) = work.fill, work.sizes(items)
     frame, read, write = frame_of(plan), reader_of(plan), writer_of(plan)
+    keep, end = keeping_of(plan.block_threads, plan.threads, summing)
 
     def kernel(x, y, weight, labels, out, results, rows, classes, numbers):
         values = cuda.local.array(items, number_type)
@@ -159,21 +175,46 @@ def _team_kernel(plan: Plan, work: Work) -> Callable[..., None]:
                 cuda.syncwarp()  # the label's logit, which all lanes read, may lie where one of them writes
             write(values, out, first, place)
         if returns and thread == 0 and here:
-            results[row] = found
+            keep(results, row, found)
+        end(results, rows)
 
     return kernel
 
 
 def launch_rows(
-    plan: Plan, work: Callable[..., Work], options: tuple[Any, ...], x: Any, numbers: Any, **arrays: Any
+    plan: Plan,
+    work: Callable[..., Work],
+    options: tuple[Any, ...],
+    x: Any,
+    numbers: Any,
+    summing: Summing | None = None,
+    **arrays: Any,
 ) -> None:
     """Do ``work(plan, *options)`` on every row of the matrix `x`.
 
     `arrays` are y, weight, labels, out and results, as far as the work uses them.
     """
+    _kernel_for(plan, work, options, summing).launch(*_launched(plan, x, numbers, arrays))
+
+
+def prepared_rows(
+    plan: Plan,
+    work: Callable[..., Work],
+    options: tuple[Any, ...],
+    x: Any,
+    numbers: Any,
+    summing: Summing | None = None,
+    **arrays: Any,
+) -> Launch:
+    """The launch of `launch_rows`, to be made with x, y, weight, labels, out and results; x for what is not used."""
+    return Launch(_kernel_for(plan, work, options, summing), *_launched(plan, x, numbers, arrays))
+
+
+def _launched(plan: Plan, x: Any, numbers: Any, arrays: dict[str, Any]) -> tuple[Any, ...]:
+    """The blocks, their threads, and the kernel's arguments."""
     rows, classes = x.shape
-    kernel, block, given = _kernel_for(plan, work, options), (plan.threads, plan.rows), arguments_of(x, arrays)
-    kernel.launch(blocks_for(rows, plan.rows), block, *given, np.int64(rows), np.int32(classes), numbers)
+    given, sizes = arguments_of(x, arrays), (np.int64(rows), np.int32(classes))
+    return blocks_for(rows, plan.rows), (plan.threads, plan.rows), *given, *sizes, numbers
 
 
 def arguments_of(x: Any, arrays: dict[str, Any]) -> tuple[Any, ...]:
@@ -183,6 +224,9 @@ def arguments_of(x: Any, arrays: dict[str, Any]) -> tuple[Any, ...]:
 
 
 @cache
-def _kernel_for(plan: Plan, work: Callable[..., Work], options: tuple[Any, ...]) -> Kernel:
+def _kernel_for(
+    plan: Plan, work: Callable[..., Work], options: tuple[Any, ...], summing: Summing | None = None
+) -> Kernel:
     build = _staged_kernel if plan.staged else _team_kernel
-    return Kernel(build(plan, work(plan, *options)), threads=plan.block_threads, blocks=plan.blocks_together)
+    kernel = build(plan, work(plan, *options), summing)
+    return Kernel(kernel, threads=plan.block_threads, blocks=plan.blocks_together)

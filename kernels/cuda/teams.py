@@ -42,16 +42,30 @@ class Team(NamedTuple):
     sum_and_count: Callable[..., Any]
 
 
-def team_of(threads: int, number: Any) -> Team:
+def team_of(threads: int, number: Any, across: int = 0) -> Team:
     """The team of so many threads for numbers of that Numba type.
 
-    It is one thread, neighbours in a warp, a power of two, or the warps of a block.
+    It is one thread, neighbours in a warp, a power of two, or the warps of a block, whose threads lie in one row, or in
+    several of so many `across`.
     """
     if threads == 1:
         return Team(_same, _same_sum, _same, _same_sum_and_count)
     if threads <= WARP:
         return _of_lanes(threads)
-    return _of_warps(threads // WARP, number)
+    return _of_warps(threads // WARP, number, thread_of(across))
+
+
+@cache
+def thread_of(across: int) -> Callable[[], Any]:
+    """Build ``thread()``, this thread's number in its block, whose threads lie in rows of so many; of 0, in one row."""
+
+    def in_row():
+        return cuda.threadIdx.x
+
+    def in_rows():
+        return cuda.threadIdx.y * across + cuda.threadIdx.x
+
+    return device(in_rows if across else in_row)
 
 
 @jitable
@@ -101,7 +115,7 @@ def _of_lanes(lanes: int) -> Team:
     return Team(device(lanes_max), over_lanes, count, device(lanes_sum_and_count))
 
 
-def _of_warps(warps: int, number: Any) -> Team:
+def _of_warps(warps: int, number: Any, thread: Callable[[], Any]) -> Team:
     """The team of a block of so many warps.
 
     The first warp alone reduces what the warps leave: all of them would need as many instructions again, each. Its
@@ -133,7 +147,7 @@ def _of_warps(warps: int, number: Any) -> Team:
 
         def over_block(x):
             left = cuda.shared.array(places, kind)
-            warp, lane = cuda.threadIdx.x >> 5, cuda.threadIdx.x & 31
+            warp, lane = thread() >> 5, thread() & 31
             x = over_lanes(x)
             if lane == 0:
                 left[warp] = x
@@ -150,7 +164,7 @@ def _of_warps(warps: int, number: Any) -> Team:
     def block_sum(total, carry):
         totals = cuda.shared.array(places, number)
         carries = cuda.shared.array(places, number)
-        warp, lane = cuda.threadIdx.x >> 5, cuda.threadIdx.x & 31
+        warp, lane = thread() >> 5, thread() & 31
         total, carry = lane_sum(total, carry)
         if lane == 0:
             totals[warp], carries[warp] = total, carry
@@ -166,7 +180,7 @@ def _of_warps(warps: int, number: Any) -> Team:
         totals = cuda.shared.array(places, number)
         carries = cuda.shared.array(places, number)
         counts = cuda.shared.array(places, int32)
-        warp, lane = cuda.threadIdx.x >> 5, cuda.threadIdx.x & 31
+        warp, lane = thread() >> 5, thread() & 31
         total, carry, n = lane_sum_and_count(total, carry, n)
         if lane == 0:
             totals[warp], carries[warp], counts[warp] = total, carry, n

@@ -9,7 +9,8 @@ from numba import cuda
 
 from softgrad.kernels.cuda.elementwise import of_dtype
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for
-from softgrad.kernels.cuda.memory import LOAD, NUMBER, PACK, STORE, UNPACK, lanes_for, thread_of_grid
+from softgrad.kernels.cuda.launches import Launch, Launches
+from softgrad.kernels.cuda.memory import LOAD, NUMBER, PACK, STORE, UNPACK, are_aligned, lanes_for, thread_of_grid
 from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.registry import UpdateRule
 from softgrad.kernels.simd.half import number_dtype
@@ -66,11 +67,21 @@ def update_kernel(rule: UpdateRule, lanes: int, number: str) -> Kernel:
 
 @cache
 def update(rule):
+    launches = Launches()
+
     def step(param, grad, states, numbers):
-        if param.size:
-            lanes = lanes_for(param, grad, *states)
-            kernel = update_kernel(rule, lanes, number_dtype(param.dtype).char)
-            blocks = blocks_for(param.size, THREADS * lanes)
-            kernel.launch(blocks, THREADS, (param, *states), grad, np.int64(param.size), of_dtype(param.dtype, numbers))
+        size, dtype, arrays = param.size, param.dtype, (param, *states, grad)
+        key = size, dtype.char, grad.dtype.char, are_aligned(*arrays)
+        numbers = of_dtype(dtype, numbers)
+        launch = launches.get(key)
+        if launch is None:
+            if size == 0:
+                return
+            lanes = lanes_for(*arrays)
+            kernel = update_kernel(rule, lanes, number_dtype(dtype).char)
+            blocks = blocks_for(size, THREADS * lanes)
+            launch = Launch(kernel, blocks, THREADS, arrays[:-1], grad, np.int64(size), numbers)
+            launches[key] = launch
+        launch(*arrays, numbers=(launch.numbers[0], *numbers))
 
     return step

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, fabs, where
@@ -40,6 +41,17 @@ def settled(total, carry):
     new_total, new_carry = two_sum(total, const(total, 0.0), carry)
     finite = fabs(total) < const(total, math.inf)
     return where(finite, new_total, total), where(finite, new_carry, carry)
+
+
+@jitable
+def quotient(total: Any, divisor: Any) -> Any:
+    """total / divisor, and 0 where there is nothing to divide by."""
+    return total / divisor if divisor != 0 else total * 0
+
+
+def over(total: Any, divisor: Any) -> Any:
+    """The quotient, for Python; the total if the divisor is None."""
+    return total if divisor is None else quotient(total, divisor)
 
 
 @jitable

@@ -28,7 +28,7 @@ class Array:
 
 
 class FakeCuPy:
-    """Stands for CuPy on a machine with one GPU: notes what is loaded and launched."""
+    """Stands for CuPy on a machine with two GPUs, the first of them current: notes what is loaded and launched."""
 
     def __init__(self) -> None:
         self.loaded: list[bytes] = []
@@ -44,7 +44,7 @@ class FakeCuPy:
                 return lambda grid, block, arguments, _: cupy.launches.append((grid, block, arguments))
 
         self.cuda = SimpleNamespace(
-            runtime=SimpleNamespace(getDevice=lambda: 0),
+            runtime=SimpleNamespace(getDevice=lambda: 0, getDeviceCount=lambda: 2),
             Device=lambda: SimpleNamespace(compute_capability="90"),
             function=SimpleNamespace(Module=Module),
         )
@@ -54,6 +54,7 @@ class FakeCuPy:
 def cupy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeCuPy:
     cupy = FakeCuPy()
     monkeypatch.setattr(launch, "_cupy", lambda: cupy)
+    monkeypatch.setattr(launch, "device_count", cupy.cuda.runtime.getDeviceCount)
     monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path)
     return cupy
 

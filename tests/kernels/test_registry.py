@@ -98,7 +98,7 @@ def test_a_loss_tells_weights_from_parameters_by_their_defaults(backend: Arrays)
     put = [backend.put(array) for array in (x, t, w)]
     losses, grad = backend.put(np.zeros(3, np.float32)), backend.put(np.zeros(3, np.float32))
     kernel = backend.backend.kernels.elementwise_loss_with_grad(row)
-    total = kernel(put[0], put[1], (put[2], 0.5), 2.0, losses, grad)
+    total = kernel(put[0], put[1], (put[2], 0.5), None, 2.0, losses, grad)
     np.testing.assert_array_equal(backend.get(losses), w * abs(x - t) + 0.5)
     np.testing.assert_array_equal(backend.get(grad), 2 * w * np.sign(x - t))
     assert float(total) == float((w * abs(x - t) + 0.5).sum())

@@ -108,6 +108,11 @@ def test_an_array_says_where_it_lies(x: Any) -> None:
     assert x.T.flags["F_CONTIGUOUS"]
 
 
+def test_there_is_one_device_and_its_stream() -> None:
+    assert (cupy.cuda.runtime.getDeviceCount(), cupy.cuda.runtime.getDevice()) == (1, 0)
+    assert cupy.cuda.get_current_stream().ptr == 0
+
+
 def test_memory_is_given_back() -> None:
     gc.collect()
     pool = cupy.get_default_memory_pool()

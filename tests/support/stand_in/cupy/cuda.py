@@ -54,6 +54,8 @@ class Device:
 
 
 class Stream:
+    ptr = 0
+
     def __init__(self, non_blocking: bool = False) -> None:
         pass
 
@@ -65,6 +67,10 @@ class Stream:
 
     def synchronize(self) -> None:
         pass
+
+
+def get_current_stream() -> Stream:
+    return Stream()
 
 
 class runtime:
