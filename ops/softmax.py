@@ -32,7 +32,7 @@ def checked_temperature(value: Any, dtype: Any) -> float:
     if not number >= 0:
         raise ValueError(f"temperature must be 0 or above; got {shown(value)}")
     with np.errstate(over="ignore", under="ignore"):
-        return float(dtype.type(number))
+        return float(dtype.type(number)) + 0.0  # of -0 it is 0
 
 
 def _hide(backend: Backend, where: Any, array: Any, fill: float) -> tuple[Any, Any]:

@@ -162,3 +162,12 @@ def test_a_launch_that_is_refused_leaves_all_as_it_was(monkeypatch: pytest.Monke
     np.testing.assert_array_equal(GPU.get(grad), kept[2])
     classification_step(GPU.backend, *arguments)
     assert float(loss_sum) > kept[0]
+
+
+def test_a_launch_that_is_kept_tells_0_from_minus_0() -> None:
+    x = GPU.put(np.full(40, -2.0, np.float32))
+    for slope in (0.0, -0.0, 0.0):
+        y = GPU.get(ops.leaky_relu(x, negative_slope=slope))
+        np.testing.assert_array_equal(np.signbit(y), np.signbit(np.float32(-2.0) * np.float32(slope)))
+    for temperature in (-0.0, 0.0):
+        np.testing.assert_array_equal(GPU.get(ops.softmax(X, temperature=temperature)).sum(axis=1), 1.0)

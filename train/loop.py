@@ -206,7 +206,7 @@ class Trainer:
     def _train_batch(self, order: Any) -> None:
         started = time.perf_counter()
         progress, model = self.progress, self.model
-        if type(progress.loss_sum) is float:  # they have been read
+        if isinstance(progress.loss_sum, int | float):  # they have been read
             self._add_up_in_arrays(progress)
         first = progress.batch * self.config.batch_size
         batch = self._batch if progress.batch + 1 < self.batches else self._last_batch

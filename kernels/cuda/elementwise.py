@@ -89,7 +89,8 @@ _launches = Launches()
 
 def _launch(build: Any, formula: Formula, arrays: tuple[Any, ...], numbers: tuple[float, ...]) -> None:
     size, dtype = arrays[0].size, arrays[0].dtype
-    key = build, formula, size, dtype.char, are_aligned(*arrays), numbers
+    key = build, formula, size, dtype.char, are_aligned(*arrays)
+    numbers = of_dtype(dtype, numbers) if numbers else ()
     launch = _launches.get(key)
     if launch is None:
         if size == 0:
@@ -97,6 +98,6 @@ def _launch(build: Any, formula: Formula, arrays: tuple[Any, ...], numbers: tupl
         lanes = lanes_for(*arrays)
         kernel = build(formula, lanes, number_dtype(dtype).char)
         blocks = blocks_for(size, THREADS * PACKS * lanes)
-        launch = Launch(kernel, blocks, THREADS, *arrays, np.int64(size), of_dtype(dtype, numbers))
+        launch = Launch(kernel, blocks, THREADS, *arrays, np.int64(size), numbers)
         _launches[key] = launch
-    launch(*arrays)
+    launch(*arrays, numbers=(launch.numbers[0], *numbers))

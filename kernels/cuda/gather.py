@@ -42,13 +42,13 @@ _launches = Launches()
 
 def _launch(with_labels, x, labels, indices, out, labels_out, begin, scale, shift):
     arrays = x, labels, indices, out, labels_out
-    key = with_labels, x.shape, x.dtype.char, out.shape, out.dtype.char, scale, shift
+    key = with_labels, x.shape, x.dtype.char, out.shape, out.dtype.char
+    scaled = *of_dtype(out.dtype, (scale, shift)), np.int64(begin)
     launch = _launches.get(key)
     if launch is None:
         if out.size == 0:
             return
         rows, columns = out.shape
-        blocks, (factor, addend) = (rows, blocks_for(columns, THREADS)), of_dtype(out.dtype, (scale, shift))
-        numbers = np.int64(x.shape[0] - 1), np.int32(columns), factor, addend, np.int64(begin)
-        launch = _launches[key] = Launch(_gather(with_labels), blocks, THREADS, *arrays, *numbers)
-    launch(*arrays, numbers=(*launch.numbers[:-1], np.int64(begin)))
+        numbers, blocks = (np.int64(x.shape[0] - 1), np.int32(columns)), (rows, blocks_for(columns, THREADS))
+        launch = _launches[key] = Launch(_gather(with_labels), blocks, THREADS, *arrays, *numbers, *scaled)
+    launch(*arrays, numbers=(*launch.numbers[:2], *scaled))

@@ -65,7 +65,10 @@ class Launch:
 
 
 class Launches(dict[Any, Launch]):
-    """Launches by what decides them: shapes, dtypes, alignment, numbers."""
+    """Launches by what decides them: shapes, dtypes, alignment.
+
+    A number that may be -0 is given anew each time: as a part of the key it would be the same as 0.
+    """
 
     def __setitem__(self, key: Any, launch: Launch) -> None:
         if len(self) >= MOST_LAUNCHES:  # of shapes that always change none comes again

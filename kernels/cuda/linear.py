@@ -69,30 +69,32 @@ _forwards, _backwards = Launches(), Launches()
 
 def bias_activation_forward(activation, product, bias, parameters, preactivation, out):
     shape, dtype, keep = product.shape, product.dtype, preactivation is not None
-    key = activation, shape, dtype.char, bias.dtype.char, keep, parameters
+    key = activation, shape, dtype.char, bias.dtype.char, keep
+    parameters = of_dtype(dtype, parameters) if parameters else ()
     arrays = product, bias, preactivation if keep else out, out
     launch = _forwards.get(key)
     if launch is None:
         if product.size == 0:
             return
         rows, columns = shape
-        numbers, blocks = (np.int32(columns), of_dtype(dtype, parameters)), (rows, blocks_for(columns, THREADS))
+        numbers, blocks = (np.int32(columns), parameters), (rows, blocks_for(columns, THREADS))
         kernel = _forward_kernel(activation, keep)
         launch = _forwards[key] = Launch(kernel, blocks, THREADS, *arrays, *numbers)
-    launch(*arrays)
+    launch(*arrays, numbers=(launch.numbers[0], *parameters))
 
 
 def bias_activation_backward(activation, grad, saved, parameters, grad_product, grad_bias):
     shape, dtype = grad.shape, grad.dtype
-    key = activation, shape, dtype.char, grad_bias.dtype.char, parameters
+    key = activation, shape, dtype.char, grad_bias.dtype.char
+    parameters = of_dtype(dtype, parameters) if parameters else ()
     launch = _backwards.get(key)
     arrays = grad, saved, grad_product, grad_bias
     if launch is None:
         rows, columns = shape
         if columns == 0:
             return
-        numbers = np.int32(rows), np.int32(columns), of_dtype(dtype, parameters)
+        numbers = np.int32(rows), np.int32(columns), parameters
         blocks, threads = blocks_for(columns, COLUMNS), (COLUMNS, ROW_THREADS)
         kernel = _backward_kernel(activation, number_dtype(dtype).char)
         launch = _backwards[key] = Launch(kernel, blocks, threads, *arrays, *numbers)
-    launch(*arrays)
+    launch(*arrays, numbers=(*launch.numbers[:2], *parameters))
