@@ -142,6 +142,17 @@ def test_losses_with_options_of_wide_rows(classes: int, options: dict[str, Any])
     assert_ulp(GPU.get(grad), expected_grad.astype(np.float64), 8, floor=largest)
 
 
+@pytest.mark.skipif(config.ENABLE_CUDASIM, reason="20,000 elements are too many for the simulator")
+def test_a_row_in_shared_memory_begins_wherever_its_array_does() -> None:
+    x, labels = logits(2, 20_000), GPU.put(np.array([19_999, 3]))
+    aligned, odd = GPU.put(x), GPU.put(np.append(np.float32(0), x))[1:].reshape(2, -1)
+    assert_ulp(GPU.get(ops.softmax(odd)), GPU.get(ops.softmax(aligned)).astype(np.float64), 2)
+    expected = ops.softmax_cross_entropy_with_grad(aligned, labels, reduction="none")
+    losses, grad = ops.softmax_cross_entropy_with_grad(odd, labels, reduction="none", out=odd)
+    assert_ulp(GPU.get(losses), GPU.get(expected[0]).astype(np.float64), 2)
+    assert_ulp(GPU.get(grad), GPU.get(expected[1]).astype(np.float64), 2, floor=1e-6)
+
+
 @pytest.mark.parametrize("rows", [1, 64, 65, 200] + ([] if config.ENABLE_CUDASIM else [16_385, 40_000]))
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_losses_are_added_by_one_block_or_by_many(rows: int, dtype: type) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,9 +12,11 @@ import pytest
 from devices import gpu_compiler_or_skip
 
 from softgrad.kernels import cache
-from softgrad.kernels.cuda import launch
+from softgrad.kernels.cuda import held, launch, wide, wide_cross_entropy
+from softgrad.kernels.cuda.cross_entropy import softmax_cross_entropy_with_grad
 from softgrad.kernels.cuda.elementwise import unary
 from softgrad.kernels.formulas.activations import leaky_relu
+from softgrad.kernels.formulas.cross_entropy import CrossEntropyOptions
 
 gpu_compiler_or_skip()
 
@@ -111,6 +114,29 @@ def test_an_array_on_another_device_is_refused(cupy: FakeCuPy) -> None:
     with pytest.raises(ValueError, match="arrays must be on the current device, 0; got one on device 1; call within"):
         leaky_relu_kernel().launch(4, 256, Array(), Array(device=1), *NUMBERS)
     assert not cupy.launches
+
+
+class Matrix(Array):
+    """An array with a shape, of which nothing is read."""
+
+    def __init__(self, *shape: int, dtype: Any = np.float32, device: int = 0) -> None:
+        super().__init__(device)
+        self.shape, self.dtype, self.size, self.ndim = shape, np.dtype(dtype), math.prod(shape), len(shape)
+
+
+@pytest.mark.parametrize("options", [None, CrossEntropyOptions(label_smoothing=0.1)])
+def test_nothing_is_written_before_a_launch_of_several_is_refused(
+    cupy: FakeCuPy, monkeypatch: pytest.MonkeyPatch, options: CrossEntropyOptions | None
+) -> None:
+    monkeypatch.setattr(held, "shared_bytes", lambda: 0)
+    for module in (wide, wide_cross_entropy):
+        monkeypatch.setattr(module, "empty", lambda shape, dtype: Matrix(*shape, dtype=dtype))
+    logits, labels, losses = Matrix(2, 40_000), Matrix(2, dtype=np.int64), Matrix(2)
+    for grad, aim in ((Matrix(2, 40_000, device=1), labels), (Matrix(2, 40_000), Matrix(2, dtype=np.int64, device=1))):
+        with pytest.raises(ValueError, match="got one on device 1"):
+            softmax_cross_entropy_with_grad(logits, aim, options, 1.0, losses, grad)
+    assert cupy.launches or options is not None
+    assert not any(losses is one or grad is one for _, _, arguments in cupy.launches for one in arguments)
 
 
 def test_products_and_sums_are_not_contracted() -> None:
