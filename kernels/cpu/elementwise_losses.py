@@ -16,6 +16,7 @@ from softgrad.kernels.formulas.jit import jitable, overload
 from softgrad.kernels.formulas.primitives import const
 from softgrad.kernels.formulas.registry import ElementwiseLoss
 from softgrad.kernels.formulas.sums import over
+from softgrad.kernels.simd.half import number_dtype
 from softgrad.kernels.simd.vector import widen
 
 # ---- operands
@@ -97,7 +98,7 @@ def elementwise_loss_forward(loss):
     kernel = _forward_kernel(loss)
 
     def forward(x, targets, operands, divisor, losses):
-        losses = NONE[x.dtype] if losses is None else losses
+        losses = NONE[number_dtype(x.dtype)] if losses is None else losses
         return over(kernel(x.size, x.nbytes, flat(x), flat(targets), flat(losses), *operands), divisor)
 
     return forward
@@ -108,7 +109,7 @@ def elementwise_loss_with_grad(loss):
     kernel = _with_grad_kernel(loss)
 
     def with_grad(x, targets, operands, divisor, scale, losses, grad):
-        losses = NONE[x.dtype] if losses is None else losses
+        losses = NONE[number_dtype(x.dtype)] if losses is None else losses
         total = kernel(x.size, x.nbytes, flat(x), flat(targets), flat(losses), flat(grad), scale, *operands)
         return over(total, divisor)
 
