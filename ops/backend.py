@@ -72,7 +72,11 @@ NEVER_ON_GPU = frozenset({np.ndarray, type(None), list, tuple, int, float, np.fl
 
 
 def _is_ready_on_gpu(array: Any) -> bool:
-    return not array.data.ptr % array.itemsize and array.flags.c_contiguous  # as below, in one call
+    # CuPy's flags are made anew whenever they are asked for, which takes longer than all the rest, of this attribute.
+    contiguous = getattr(array, "_c_contiguous", None)
+    if contiguous is None:
+        contiguous = array.flags.c_contiguous
+    return contiguous and not array.data.ptr % array.itemsize
 
 
 def is_aligned_on_gpu(array: Any) -> bool:

@@ -45,6 +45,10 @@ class ndarray(NDArrayOperatorsMixin):
         return Flags(self)
 
     @property
+    def _c_contiguous(self) -> bool:
+        return self._host.flags.c_contiguous
+
+    @property
     def data(self) -> Pointer:
         return Pointer(self._host.__array_interface__["data"][0])
 
