@@ -14,7 +14,7 @@ from softgrad.kernels.simd.half import number_dtype
 MOST_ITEMS = {"f": 16, "d": 8}
 # And so many where a row lies in the registers more than once.
 MOST_TWICE = {"f": 4, "d": 2}
-# A quarter more fits the threads of a block of no more than so many, where a row lies there once.
+# A quarter more fits the threads of a block of no more than so many.
 FEWER_THREADS = 512
 
 # The most threads of a block.
@@ -96,20 +96,21 @@ class Plan:
         return max(1, REGISTER_FILE // (MOST_REGISTERS[self.number] * self.block_threads))
 
 
-def plan_for(classes: int, *arrays: Any, twice: bool = False) -> Plan:
+def plan_for(classes: int, *arrays: Any, twice: bool = False, more: bool = True) -> Plan:
     """The plan for rows of so many classes; of one that is wider than the plan's width it is that of a part.
 
-    Kernels that hold a row more than once ask for fewer elements a thread.
+    Kernels that hold a row more than once ask for fewer elements a thread; those that have registers for no `more` than
+    `MOST_ITEMS`, or a pack less where rows begin anywhere, say so: on sm_80 they spill.
     """
-    return _plan(classes, lanes_for(*arrays), number_dtype(arrays[0].dtype).char, twice)
+    return _plan(classes, lanes_for(*arrays), number_dtype(arrays[0].dtype).char, twice, more and not twice)
 
 
 @cache
-def _plan(classes: int, lanes: int, number: str, twice: bool) -> Plan:
+def _plan(classes: int, lanes: int, number: str, twice: bool, more: bool) -> Plan:
     """Narrow rows are staged, unless packs of theirs fill the threads' registers."""
     most_items, most_staged = (MOST_TWICE, STAGED_TWICE) if twice else (MOST_ITEMS, STAGED_ITEMS)
     lanes = min(lanes, most_items[number])
-    direct = _in_registers(classes, lanes, number, most_items[number], twice)
+    direct = _in_registers(classes, lanes, number, most_items[number], more, not (more or twice))
     if classes > STAGED_CLASSES or (classes > most_staged and lanes > 1 and direct.columns == classes):
         return direct
     threads = 1
@@ -118,10 +119,11 @@ def _plan(classes: int, lanes: int, number: str, twice: bool) -> Plan:
     return Plan(threads, STAGED_THREADS // threads, -(-classes // threads), 1, number, classes)
 
 
-def _in_registers(classes: int, lanes: int, number: str, most_items: int, twice: bool) -> Plan:
+def _in_registers(classes: int, lanes: int, number: str, most_items: int, more: bool, less: bool) -> Plan:
     """The plan that costs least of those with room for a row, or for its parts, which are of like size."""
-    ragged, most_packs = classes % lanes > 0, most_items // lanes
-    limits = [(most_packs, MOST_THREADS[number]), (most_packs if twice else most_packs * 5 // 4, FEWER_THREADS)]
+    ragged = classes % lanes > 0
+    most_packs = most_items // lanes - less * ragged
+    limits = [(most_packs, MOST_THREADS[number]), (most_packs * 5 // 4 if more else most_packs, FEWER_THREADS)]
     room = classes + (lanes - 1 if ragged else 0)
     parts = -(-room // (MOST_THREADS[number] * lanes * most_packs))
     needed = -(-room // (parts * lanes))  # packs

@@ -178,7 +178,7 @@ def normalised_backward(row: Normalised) -> Callable[..., None]:
             columns.launch(columns.normalised_backward(row), (grad, y, out), temperature)
             return
         classes, number = grad.shape[1], number_dtype(grad.dtype).type(temperature)
-        plan = plan_for(classes, grad, y, out)
+        plan = plan_for(classes, grad, y, out, more=False)
         if classes <= plan.width:
             launch = launches[key] = prepared_rows(plan, _gradient_row, (row,), grad, number, y=y, out=out)
             launch(grad, y, grad, grad, out, grad)

@@ -19,11 +19,14 @@ from softgrad.kernels.cuda.wide import parts_of
 WIDTHS = [*range(1, 260), 500, 1000, 1023, 1024, 1025, 4095, 4096, 4097, 8192, 8200, 12_288, 16_384]
 WIDER = [16_385, 20_000, 50_257, 131_072, 1_000_000]
 
+# Rows that registers hold once, with more of them or not, and more than once.
+KINDS = [(False, True), (False, False), (True, False)]
+
 
 def plans(classes: int) -> list[Plan]:
     """With packs, whether all rows begin at a multiple of sixteen bytes or not, and without; held once, and twice."""
     kinds = [("f", 1), ("f", 4), ("d", 1), ("d", 2)]
-    return [_plan(classes, lanes, number, twice) for number, lanes in kinds for twice in (False, True)]
+    return [_plan(classes, lanes, number, twice, more) for number, lanes in kinds for twice, more in KINDS]
 
 
 @pytest.mark.parametrize("classes", [*WIDTHS, *WIDER])
@@ -92,7 +95,7 @@ def test_rows_are_held_as_far_as_shared_memory_goes(
 @pytest.mark.parametrize("twice", [False, True])
 @pytest.mark.parametrize("classes", range(1, 129))
 def test_staged_rows_have_places_of_their_own_and_few_share_a_bank(classes: int, twice: bool) -> None:
-    plan = _plan(classes, 1, "f", twice)
+    plan = _plan(classes, 1, "f", twice, False)
     assert plan.staged == classes
     staging = staging_of(plan)
     places = [int(staging.at(row, column)) for row in range(plan.rows) for column in range(classes)]

@@ -39,8 +39,8 @@ SLOTS = {
 # With options a row takes so many times the slots of one without: options are summed, too.
 WITH_OPTIONS = 1.45
 
-# And no width so many times those of the next, within registers and beyond them. (Of softmax_backward 100 classes,
-# which pass through shared memory, take 29 slots, 64 take 19.)
+# And no width so many times those of the next, within registers and beyond them. (100 classes of softmax_backward pass
+# through shared memory and take 29 slots, 64 do not and take 19.)
 OF_NEIGHBOURS = 1.55
 
 # Where a block holds a row each number is moved once: read and written, and of backwards read twice.
