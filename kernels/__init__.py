@@ -18,11 +18,13 @@ gather and scale                        primitives (fma)              gather
 
 On the CPU `rows` serves the loops over rows that are wider than a tile, `tiles` and `narrow` those over narrower ones;
 `label_cross_entropy` has the loops of cross-entropy without options.
-On a GPU `rows` has a row in the registers of a thread, a warp or a block, `held` in a block's shared memory, and `wide`
-serves those that need several blocks. `formulas/registry` has the tables of activations, elementwise losses and update
-rules, whose rows kernels are built of. Formulas are written over `formulas/primitives`; those are `simd/vector`, a vector
-type for Numba, and `simd/math`, the elementary functions over it. A thread of a GPU computes with numbers, for which the
-two serve as they are: an element's bits are the CPU's. `cache` keeps the compiled code on disk.
+On a GPU `rows` has a row in the registers of a thread, a warp or a block, `held` in a block's shared memory, `wide`
+serves those that need several blocks.
+
+`formulas/registry` has the tables of activations, elementwise losses and update rules, whose rows kernels are built of.
+Formulas are written over `formulas/primitives`; those are `simd/vector`, a vector type for Numba, and `simd/math`, the
+elementary functions over it. A thread of a GPU computes with numbers, for which the two serve as they are: an element's
+bits are the CPU's. `cache` keeps the compiled code on disk.
 
 `Kernels` is what a backend's folder exports, each kernel described once.
 """
