@@ -87,7 +87,7 @@ def _of_options(
     (rows, classes), dtype, weight = logits.shape, number_dtype(logits.dtype), options.weight
     asked, numbers = asked_by(targets, options), numbers_of(options, classes, dtype)
     in_packs = [array for array in (logits, None if asked.labelled else targets, grad) if array is not None]
-    plan = plan_for(classes, *in_packs, more=not asked.smoothed)
+    plan = plan_for(classes, *in_packs, more=not (asked.ignoring or asked.penalised))
     # Where something is smoothed it matters of each element whether the row has it: without packs that takes registers.
     of_each = asked.smoothed and plan.lanes == 1 and not plan.staged
     if holds_others(asked) or asked.capped or of_each:

@@ -181,6 +181,10 @@ def launch_everything(dtype: np.dtype) -> None:
             cuda.softmax_cross_entropy_with_grad(y, targets, options, 64, 0.5, of_rows, y)
         all_options, divisor = all_options._replace(ignore_index=None), Stand((), np.float64)
         cuda.softmax_cross_entropy_with_grad(y, y, all_options, divisor, scale, of_rows, y)
+    for width in (65, 4097, 4100):  # one array, as many of its elements a thread as there are registers for
+        y = Stand((64, width), dtype)
+        for options in (CrossEntropyOptions(None, -100, 0.1, 0.01), CrossEntropyOptions(Stand((width,), dtype), -100)):
+            cuda.softmax_cross_entropy_with_grad(y, index, options, 64, 0.5, of_rows, y)
     cube, sums_of_cube = Stand((4, 10, 64), dtype), Stand((4, 64), dtype)
     for temperature in (1.0, 0.5):
         for normalised in (SOFTMAX, LOG_SOFTMAX):
