@@ -59,7 +59,6 @@ class Work:
     summed: Summed
     settle: Body
     finish: Body | None = None
-    begin: Body | None = None
     cap: Body | None = None
     prepare: Body | None = None
     two: bool = False
@@ -67,6 +66,7 @@ class Work:
     peaked: bool = True
     returns: bool = False
     fill: float = -math.inf
+    begin: Body | None = None
 
     def sizes(self, items: int) -> tuple[int, int]:
         """The elements of `others` and `uncapped` where a thread has so many."""

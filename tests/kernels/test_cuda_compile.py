@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 import pytest
 from devices import gpu_compiler_or_skip
+from ml_dtypes import bfloat16
 from ptx import store
 from ptx.store import ARCHITECTURES
 
 from softgrad.kernels import cache, cuda
 from softgrad.kernels.cuda import (
     ending,
+    half,
     held,
     label_cross_entropy,
     launch,
@@ -35,7 +37,7 @@ from softgrad.kernels.cuda import (
     wide_cross_entropy,
 )
 from softgrad.kernels.formulas.conditions import is_between, is_class, is_class_or_ignored
-from softgrad.kernels.formulas.cross_entropy import CrossEntropyOptions
+from softgrad.kernels.formulas.cross_entropy import DEFAULTS, CrossEntropyOptions
 from softgrad.kernels.formulas.elementwise_losses import PROBABILITIES, SIGNS, WEIGHTS
 from softgrad.kernels.formulas.information import CROSS_ENTROPY, ENTROPY, KL_DIVERGENCE, PERPLEXITY
 from softgrad.kernels.formulas.registry import ACTIVATIONS, ELEMENTWISE_LOSSES, UPDATE_RULES
@@ -57,6 +59,9 @@ ADAPTIVE = [rule.step for name, rule in UPDATE_RULES.items() if not name.startsw
 # which a processor holds or one; several blocks: with rows that begin at a multiple of sixteen bytes, and with others.
 WIDTHS = [3, 16, 100, 101, 128, 4096, 4097, 16_400, 40_001, 131_072, 131_073]
 WEIGHTED_WIDTHS = [12, 16, 64, 97, 1001, 2048, 4100, 40_001, 131_072]
+
+# Rows of 16-bit floats: staged, of lanes, of a block with packs or ragged, held, and in parts.
+HALF_WIDTHS = (10, 64, 1001, 4096, 20_000, 60_000)
 
 # Of a block of sm_90; with less, as on sm_80, the same kernels serve narrower rows.
 MOST_SHARED = 227 << 10
@@ -128,6 +133,9 @@ def kernels() -> dict[str, Compiled]:
             patch.setattr(module, "empty", Stand)
         for dtype in ("float32", "float64"):
             launch_everything(np.dtype(dtype))
+        dtype = "float32"  # in which 16-bit floats are computed
+        for stored in (np.float16, bfloat16):
+            launch_halves(np.dtype(stored))
     return found
 
 
@@ -201,8 +209,41 @@ def launch_everything(dtype: np.dtype) -> None:
             cuda.update(rule)(array, array, [array] * len(rule.states), (0.5,) * len(rule.numbers))
     for source in (np.uint8, dtype):
         pixels, inputs = Stand((100, 784), source), Stand((64, 784), dtype)
-        cuda.gather_scale(pixels, index, 1.0, 0.0, inputs)
+        cuda.gather_scale(pixels, index, 1.0, 0.0, inputs, halves=False)
         cuda.gather_batch(pixels, index, index, 64, 1.0, 0.0, inputs, index)
+
+
+def launch_halves(dtype: np.dtype) -> None:
+    """Launch a kernel of every way that 16-bit floats take."""
+    x, odd, x32 = Stand((1000,), dtype), Stand((1000,), dtype, address=2), Stand((1000,), np.float32)
+    for array in (x, odd):
+        cuda.activation_forward(ACTIVATIONS["relu"])(array, (), array)
+        cuda.activation_backward(ACTIVATIONS["gelu"])(array, array, (), array)
+        cuda.self_information_forward(array, 1.0, 0.0, array)
+    matrix, bias = Stand((128, 256), dtype), Stand((256,), dtype)
+    cuda.bias_activation_forward(ACTIVATIONS["gelu"], matrix, bias, (), matrix, matrix)
+    cuda.bias_activation_backward(ACTIVATIONS["gelu"], matrix, matrix, (), matrix, bias)
+    huber, adam = ELEMENTWISE_LOSSES["huber_loss"], UPDATE_RULES["adam"]
+    cuda.elementwise_loss_with_grad(huber)(x, x, huber.defaults, None, 0.5, x32, x)
+    for param in (x, x32):
+        cuda.update(adam)(param, x, [param] * len(adam.states), (0.5,) * len(adam.numbers))
+    of_rows, index = Stand((64,), np.float32), Stand((64,), np.int64)
+    for width in HALF_WIDTHS:
+        y, weight = Stand((64, width), dtype), Stand((width,), np.float32)
+        cuda.normalised(SOFTMAX)(y, 1.0, y)
+        cuda.normalised_backward(SOFTMAX)(y, y, 1.0, y)
+        cuda.logsumexp(y, Stand((64,), dtype))
+        cuda.softmax_cross_entropy_with_grad(y, index, None, 64, 0.5, None, y)
+        options = CrossEntropyOptions(weight, -100, 0.1, 0.01, 30.0)
+        cuda.softmax_cross_entropy_with_grad(y, index, options, 64, 0.5, of_rows, y)
+        cuda.softmax_cross_entropy_with_grad(y, y, DEFAULTS, 64, 0.5, of_rows, y)
+    y = Stand((64, 100), dtype)
+    cuda.information_measure(ENTROPY)((y,), 1.0, 0.0, of_rows, of_rows)
+    cuda.sample_categorical_forward(y, 0.5, 1, index)
+    cuda.count_correct(y, index)
+    cuda.one_hot_forward(index, y)
+    cuda.normalised(SOFTMAX)(Stand((4, 10, 64), dtype), 1.0, Stand((4, 10, 64), dtype))
+    cuda.gather_scale(Stand((100, 784), dtype), index, 1.0, 0.0, Stand((64, 784), dtype), halves=True)
 
 
 def test_every_kernel_has_a_place_of_its_own_in_the_cache(kernels: dict[str, Compiled]) -> None:
@@ -248,7 +289,8 @@ def faults_of(compiled: Compiled) -> Iterator[str]:
         _, log = launch.link(ptx, capability)
         if compiled.dtype == "float32" and (found := float64_of(ptx) - allowed):
             yield f"{name}: float64 arithmetic ({', '.join(sorted(found))}); a literal, or a call of math?"
-        if compiled.in_packs_of_four and "ld.global.v4" not in ptx:
+        halves = any(isinstance(kind, half.HalfPointer) for kind in compiled.signature.args)
+        if compiled.in_packs_of_four and not halves and "ld.global.v4" not in ptx:
             yield f"{name}: no loads of sixteen bytes"
         if ".approx" in ptx:
             yield f"{name}: a quotient or a root that is not rounded correctly"
