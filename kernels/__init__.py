@@ -45,6 +45,9 @@ Formula = Callable[..., Any]
 class Kernels(Protocol):
     """The kernels of a backend: over its arrays, contiguous, of one dtype, already checked; outputs last.
 
+    Numbers are those of the dtype computed in, float32 for 16-bit floats; so are the losses and sums of such. On the
+    CPU 16-bit floats are given as their bits (`simd.half`).
+
     An output may lie in the memory of an input only where it is said. A kernel that returns a number returns Python's
     on the CPU; on a GPU it is an array without axes, left there, so that nothing waits for it. Only the search is
     waited for.
@@ -170,7 +173,10 @@ class Kernels(Protocol):
         """out[r, j] = 1 where j is the row's label, else 0; the labels must have been checked."""
 
     def gather_scale(self, x: Array, indices: Array, scale: float, shift: float, out: Array, *, halves: bool) -> None:
-        """out[r] = x[indices[r]] * scale + shift; for an index outside the rows the nearest is taken."""
+        """out[r] = x[indices[r]] * scale + shift; for an index outside the rows the nearest is taken.
+
+        `halves` says that x holds 16-bit floats, and on the CPU not the integers that their bits are given as.
+        """
 
     def gather_batch(
         self,

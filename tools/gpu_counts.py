@@ -28,7 +28,20 @@ ELEMENTS = 1 << 17
 WIDTHS = {
     "float32": (1, 4, 10, 16, 17, 33, 64, 100, 128, 512, 1000, 1024, 4096, 4097, 16_384, 16_385, 48_000, 131_072),
     "float64": (10, 100, 1000, 4096, 131_072),
+    "bfloat16": (10, 64, 1000, 4096, 48_000),
+    "float16": (64, 4096),
 }
+
+# The operations of 16-bit floats that are counted, one of each kind.
+OF_HALVES = (
+    "softmax",
+    "softmax_backward",
+    "logsumexp",
+    "softmax_cross_entropy_with_grad",
+    "relu",
+    "gelu",
+    "gelu_backward",
+)
 
 # The model is asked about arrays that are so many times as large.
 SCALE = 1 << 10
@@ -154,6 +167,8 @@ def shapes_of(name: str, dtype: str) -> list[tuple[int, ...]]:
     """Where an operation is counted."""
     from softgrad.bench.cases import OPERATIONS
 
+    if dtype in ("bfloat16", "float16") and name not in OF_HALVES:
+        return []
     if OPERATIONS[name.partition(" ")[0]].family == "elementwise":
         return [(ELEMENTS,)]
     return [(max(ELEMENTS // width, 2), width) for width in WIDTHS[dtype]]
@@ -165,10 +180,11 @@ def cost(name: str, shape: tuple[int, ...], dtype: str) -> Cost:
     from softgrad.bench.cases import OPERATIONS
     from softgrad.bench.device import device_of
     from softgrad.bench.operation import array_bytes
+    from softgrad.ops.dtypes import dtype_named
 
     function, _, option = name.partition(" ")
     device = device_of("gpu")
-    case = OPERATIONS[function].case(shape, dtype, device)
+    case = OPERATIONS[function].case(shape, dtype_named(dtype), device)
     options = dict(case.operation.options)
     if option:
         options |= OPTIONS[option](shape[-1], device.xp)

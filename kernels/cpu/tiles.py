@@ -13,14 +13,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from softgrad.kernels.cpu.memory import (
-    LINE_BYTES,
-    load_some,
-    load_whole,
-    pointer_to,
-    store_some,
-    store_whole,
-)
+from softgrad.kernels.cpu.accesses import load_some, load_whole, pointer_to, store_some, store_whole
+from softgrad.kernels.cpu.memory import LINE_BYTES
 from softgrad.kernels.simd.half import HALVES, in_memory
 from softgrad.kernels.simd.vector import INT32, LANES, Vector, llvm_constant, llvm_type, number_of, splat
 
