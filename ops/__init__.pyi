@@ -10,7 +10,7 @@ from softgrad.kernels.formulas.registry import Activation
 from softgrad.ops.axes import Axis
 from softgrad.ops.gpu import BackendUnavailableError as BackendUnavailableError
 
-# An array of one of the dtypes that keep theirs: float16, float32, float64.
+# An array of one of the dtypes that keep theirs: float16, float32, float64; bfloat16 is `ml_dtypes`' to type.
 F = TypeVar("F", np.float16, np.float32, np.float64)
 
 ACTIVATIONS: Mapping[str, Activation]

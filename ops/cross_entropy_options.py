@@ -79,9 +79,11 @@ def checked_targets(
         raise ValueError("ignore_index must be None with probability targets; pass integer labels, or leave it out")
     check_shape(array, shape, "targets", "as the logits have, since they are probabilities")
     array = float_array(backend, array, "targets")
+    if array.dtype not in (dtype, compute_dtype(dtype)):
+        array = convert(array, compute_dtype(dtype))
     if validate and not _in_range(array):
         raise ValueError("targets must be finite and not below 0, since they are probabilities")
-    return rows.view(backend, array, dtype if array.dtype == dtype else compute_dtype(dtype))
+    return rows.view(backend, array, array.dtype)
 
 
 def counted(backend: Backend, options: CrossEntropyOptions | None, targets: Any, classes: int, reduction: str) -> Any:

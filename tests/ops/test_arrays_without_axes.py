@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.special
-from numerics import Arrays, assert_ulp, quick
+from numerics import Arrays, assert_ulp, loss_dtype, quick
 
 from softgrad import ops
 from softgrad.kernels.formulas.registry import ELEMENTWISE_LOSSES
@@ -56,8 +56,9 @@ def test_losses_of_a_number_are_numbers(name: str, reduction: str) -> None:
     op = getattr(ops, name)
     for form, dtype in FORMS:
         found = op(form(0.75), 1, reduction=reduction)
-        for part in found if isinstance(found, tuple) else (found,):
-            assert type(part) is dtype, form
+        loss, *grads = found if isinstance(found, tuple) else (found,)
+        assert type(loss) is loss_dtype(dtype), form
+        assert [type(grad) for grad in grads] == [dtype] * len(grads), form
 
 
 def test_a_loss_of_one_row_is_a_number() -> None:

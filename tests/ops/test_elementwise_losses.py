@@ -317,7 +317,8 @@ def test_nan_stays_where_it_is(backend: Arrays, name: str, place: int) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_has_loss_0(backend: Arrays, name: str, shape: tuple[int, ...], dtype: type) -> None:
     x = backend.xp.zeros(shape, dtype)
-    for reduction, expected in (("mean", dtype(0)), ("sum", dtype(0)), ("none", np.zeros(shape, dtype))):
+    kind = loss_dtype(dtype)
+    for reduction, expected in (("mean", kind(0)), ("sum", kind(0)), ("none", np.zeros(shape, kind))):
         loss, grad = both(name, x, x, reduction=reduction)
         assert_same_bits(backend.get(loss), expected)
         assert_same_bits(backend.get(grad), np.zeros(shape, dtype))

@@ -73,9 +73,10 @@ def test_it_gives_what_the_instruction_set_says(name: str) -> None:
     operands = operands_of(name, signature)
     expected = [int(REFERENCES[name](*map(int, lane))) for lane in zip(*operands, strict=True)]
     found = results(name, signature, operands)
-    if (
-        name.endswith("f64") and not name.startswith(("setp", "neg", "abs", "copysign", "mov", "selp"))
-    ) or name == "cvt.f64.f32":
+    if (name.endswith("f64") and not name.startswith(("setp", "neg", "abs", "copysign", "mov", "selp"))) or name in (
+        "cvt.f64.f32",
+        "cvt.f64.f16",
+    ):
         expected, found = (list(map(_one_nan, numbers)) for numbers in (expected, found))  # its payload is not said
     wrong = [
         (lane, hex(one), hex(int(other)))
