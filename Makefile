@@ -80,9 +80,11 @@ gpu-counts: $(COMPILER)  ## What every operation costs on a GPU, by executing it
 host-time: $(COMPILER)  ## What a call over CuPy arrays takes on the host, and what it asks of the GPU; needs none.
 	$(BIN)/python tools/host_time.py
 
-gpu-check:  ## On a GPU: the tests marked gpu, then a benchmark. GPU_PYTHON=... has softgrad[cuda13,test], or cuda12.
-	$(GPU_PYTHON) -m pytest -m gpu tests
-	$(GPU_PYTHON) -m softgrad.bench.gpu bench/results
+# A GPU lent for minutes is enough: some hundred kernels are compiled by all processors, a second each, while the tests run,
+# two to four minutes on sixteen; then so many seconds are measured, the most telling operations first, and ten epochs.
+gpu-check:  ## On a GPU: its tests but the slow ones, then a benchmark. GPU_PYTHON=... has softgrad[cuda13,test], or cuda12.
+	$(GPU_PYTHON) -m pytest -rf --durations=10 --numprocesses=auto --maxprocesses=8 -m "gpu and not slow" tests
+	$(GPU_PYTHON) -m softgrad.bench.gpu bench/results --seconds 180
 
 lint: $(INSTALLED)  ## Check style and formatting.
 	$(BIN)/ruff check .

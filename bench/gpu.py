@@ -1,20 +1,24 @@
 """All that is measured on a GPU, in one run: `softgrad bench ops` and `softgrad bench train` with ``--backend gpu``.
 
-    python -m softgrad.bench.gpu FOLDER [--data-dir DATA]
+    python -m softgrad.bench.gpu FOLDER [--data-dir DATA] [--seconds N]
 
-Writes gpu.json and gpu.md. Of the activations a choice is measured, one of each kind of formula; `softgrad bench ops`
+Writes gpu.json and gpu.md; where FOLDER has gpu-counts.md, with what was predicted beside what was measured. Of the
+activations a choice is measured, one of each kind of formula; `softgrad bench ops`
 measures them all.
 """
 
 from __future__ import annotations
 
+import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from softgrad.bench.cases import OPERATIONS, QUICK_OPERATIONS, find_operations
 from softgrad.bench.peers import find_peers
+from softgrad.bench.predictions import predicted_sheet
 from softgrad.bench.progress import run_with_progress, train_with_progress
 from softgrad.bench.report import markdown, ops_report, print_report
 from softgrad.bench.results import Results
@@ -31,20 +35,25 @@ ELEMENTWISE = find_operations((), "elementwise")
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Holds mnist/; without it digits are learned.")
-def main(folder: Path, data_dir: Path | None) -> None:
+@click.option("--seconds", type=float, default=math.inf, help="Of measuring operations; the rest is left.")
+def main(folder: Path, data_dir: Path | None, seconds: float) -> None:
     """Measure on the current CUDA device and write gpu.json and gpu.md into FOLDER."""
     get_backend("gpu")
-    measured = tuple(
-        name for name, row in OPERATIONS.items() if row.family != "elementwise" or name in QUICK_OPERATIONS
-    )
+    others = (name for name, row in OPERATIONS.items() if row.family != "elementwise")
+    measured = tuple(dict.fromkeys((*QUICK_OPERATIONS, *others)))
     settings = Settings(measured, DTYPES, (ON_GPU,), find_peers((), "gpu"), QUICK_BUDGET, False, "gpu")
     results = Results(settings, os.environ.get("OPENBLAS_CORETYPE", "not set"))
     reports = []
     found: dict[str, object] = {}
     try:
-        run_with_progress(results)
+        run_with_progress(results, seconds)
+    except TimeoutError as error:
+        click.echo(f"{error}; --seconds allows more", err=True)
     finally:  # what there is is written, whatever stopped it
-        reports.append(ops_report(results))
+        report, counts = ops_report(results), folder / "gpu-counts.md"
+        if counts.exists():
+            report = replace(report, sheets=(predicted_sheet(results, counts), *report.sheets))
+        reports.append(report)
         found["ops"] = results.to_json()
         _write(folder, found, "\n".join(map(markdown, reports)))
     data = load_dataset("auto", data_dir, download=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -24,12 +26,22 @@ def _bar(total: int) -> Iterator[Callable[[str], None]]:
         yield lambda done: bar.update(task, advance=1, description=done)
 
 
-def run_with_progress(results: Results) -> None:
-    """Measure, showing which cell was the last and how much is left."""
-    with _bar(count_cells(results.settings)) as tell:
+def run_with_progress(results: Results, seconds: float = math.inf) -> None:
+    """Measure, showing which cell was the last and how much is left.
+
+    Raises
+    ------
+    TimeoutError
+        If it takes longer; what was measured until then is in `results`.
+    """
+    end = time.monotonic() + seconds
+    cells = count_cells(results.settings)
+    with _bar(cells) as tell:
 
         def on_cell(cell: Cell) -> None:
             tell(f"{cell.operation} {shape_text(cell.shape)} {cell.dtype}, {thread_words(cell.threads)}")
+            if time.monotonic() > end and len(results.cells) < cells:
+                raise TimeoutError(f"{len(results.cells)} of {cells} cells were measured in {seconds:g} seconds")
 
         run(results, on_cell)
 
