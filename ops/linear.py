@@ -32,7 +32,8 @@ def linear(
     Parameters
     ----------
     x : array_like
-        Shape (..., inputs). 16-bit floats are computed in float32; integers and booleans become float64.
+        Shape (..., inputs). 16-bit floats are computed in float32, but on a GPU their products are rounded, too;
+        integers and booleans become float64.
     w : array_like
         Shape (inputs, outputs), of x's dtype.
     b : array_like, optional

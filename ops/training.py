@@ -16,9 +16,8 @@ from softgrad.ops.lookup import IDENTITY
 def ready_data(backend: Backend, x: Any, labels: Any) -> tuple[Any, Any]:
     """Rows and their labels as `kernels.gather_batch` takes them."""
     array = backend.xp.asarray(x)
-    return contiguous(backend, array, array.dtype.newbyteorder("=")), contiguous(
-        backend, backend.xp.asarray(labels), INT64
-    )
+    rows = contiguous(backend, array, array.dtype.newbyteorder("="))
+    return rows, contiguous(backend, backend.xp.asarray(labels), INT64)
 
 
 def gather_batch(
