@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numerics import FLOATS, assert_same_bits, quick
+from numerics import FLOATS, assert_same_bits, loss_dtype, quick
 
 from softgrad import ops
 from softgrad.ops.backend import get_backend
@@ -37,6 +37,16 @@ OPS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "linear": (lambda x: ops.linear(x, W), "x"),
     "accuracy": (lambda x: ops.accuracy(x, LABELS), "logits"),
 }
+
+# Those that give losses, or measures of rows.
+OF_LOSSES = (
+    "entropy",
+    "perplexity",
+    "cross_entropy",
+    "kl_divergence",
+    "softmax_cross_entropy",
+    "sigmoid_cross_entropy",
+)
 
 BAD_ARRAYS = [
     (np.zeros((2, 3), np.complex128), "complex128"),
@@ -78,7 +88,8 @@ def test_dtype_of_the_result(name: str, dtype: Any) -> None:
     call, _ = OPS[name]
     result = call(np.ones((2, 3)).astype(dtype))
     dtype = np.dtype(dtype)
-    assert result.dtype == (dtype.newbyteorder("=") if dtype.kind == "f" else np.float64)
+    own = dtype.newbyteorder("=") if dtype.kind == "f" else np.dtype(np.float64)
+    assert result.dtype == (loss_dtype(own) if name in OF_LOSSES else own)
     assert result.dtype.isnative
 
 
