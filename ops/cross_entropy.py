@@ -198,7 +198,7 @@ def _of_ready(
     # A label that is no class makes the loss NaN: unless it is, none has to be looked for.
     if validate and out is None and isnan(loss):
         check_labels(backend, labels, classes, ignored=ignored, given=labels)
-    return loss if losses is None and type(loss) is not float else reduced(loss, losses, logits.dtype, reduction)
+    return reduced(loss, losses, logits.dtype, reduction)
 
 
 def _of_any(

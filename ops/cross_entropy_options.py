@@ -95,11 +95,11 @@ def counted(backend: Backend, options: CrossEntropyOptions | None, targets: Any,
         return len(targets)
     xp = backend.xp
     counts = xp.ones(targets.shape, bool) if ignored is None else targets != ignored
-    if weight is None:
-        return counts.sum(dtype=FLOAT64)
-    known = xp.clip(targets, 0, classes - 1)  # of bad labels, unchecked, the losses are NaN in any case
+    if weight is not None:
+        known = xp.clip(targets, 0, classes - 1)  # of bad labels, unchecked, the losses are NaN in any case
+        counts = xp.where(counts, weight[known], weight.dtype.type(0))
     with np.errstate(over="ignore"):  # a sum beyond float64 is infinite, as Python's float it divides silently
-        total = xp.where(counts, weight[known], weight.dtype.type(0)).sum(dtype=FLOAT64)
+        total = counts.sum(dtype=FLOAT64)
     return float(total) if xp is np else total
 
 

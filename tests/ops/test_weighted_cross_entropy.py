@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import reference
 from numerics import (
+    FLOATS,
     KERNEL_DTYPES,
     Arrays,
     assert_same_bits,
@@ -112,6 +113,21 @@ def test_loss_and_gradient(backend: Arrays, classes: int, dtype: type, kind: str
     elif "label_smoothing" not in options:  # beside a probability of 0 a class that cannot be
         logits[2, -1], given[2, -1], matrix[2, -1] = -INF if classes > 1 else 0, 0, 0
     check(backend, logits, given, matrix, weight, options)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("weight", [None, [0.5, 1, 2]])
+@pytest.mark.parametrize("dtype", quick(FLOATS, np.float32))
+def test_a_loss_of_what_counts_is_of_the_logits_dtype(
+    backend: Arrays, dtype: type, weight: list[float] | None, reduction: str
+) -> None:
+    logits, labels = labelled_logits(3, 3, dtype)
+    labels[1] = IGNORED
+    options = {"ignore_index": IGNORED} | ({} if weight is None else {"weight": backend.put(np.array(weight, dtype))})
+    x, targets = backend.put(logits), backend.put(labels)
+    loss, _ = ops.softmax_cross_entropy_with_grad(x, targets, reduction=reduction, **options)
+    alone = ops.softmax_cross_entropy(x, targets, reduction=reduction, **options)
+    assert loss.dtype == alone.dtype == loss_dtype(dtype)
 
 
 @pytest.mark.parametrize("kind", KINDS)
