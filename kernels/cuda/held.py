@@ -2,7 +2,8 @@
 
 The threads go over a row in rounds, each over its own packs, and keep them in places that no other thread touches, so
 that they wait for each other only for the reductions. The first round brings a row there, several packs at a time, for
-which memory is waited for together; the others take a pack at a time, so that little is done beyond the row.
+which memory is waited for together; the others take a pack at a time. There are as many threads as the rounds need, so
+that little is done beyond the row.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import cuda, int32, int64, uint64
+from numba import cuda, int32, int64
 
-from softgrad.kernels.cuda.launch import STATIC_SHARED, Kernel, device, shared_bytes
-from softgrad.kernels.cuda.memory import NUMBER, lanes_for
+from softgrad.kernels.cuda.launch import STATIC_SHARED, Kernel, blocks_for, device, shared_bytes
+from softgrad.kernels.cuda.memory import LOAD, NUMBER, PACK, PACK_BYTES, STORE, UNPACK, lanes_for, shared_room_of
 from softgrad.kernels.cuda.plans import MOST_ITEMS, MOST_THREADS, Plan
 from softgrad.kernels.cuda.registers import frame_of, largest_of, reader_of, skipped, team_for, writer_of
 from softgrad.kernels.cuda.rows import Work, arguments_of
+from softgrad.kernels.cuda.teams import WARP
 from softgrad.kernels.cuda.wide import parts_of
 from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.sums import SETTLED_EVERY
@@ -41,12 +43,27 @@ def held_plan(classes: int, *arrays: Any, twice: bool = False) -> tuple[Plan, bo
     number, most, lanes = number_dtype(arrays[0].dtype).char, shared_bytes(), lanes_for(*arrays)
     blocks = (MOST_THREADS[number] // 2, (most - DRIVER_BYTES) // 2), (MOST_THREADS[number], most)
     for both in (True, False) if twice else (False,):
-        for threads, room in blocks:
-            plan = Plan(threads, 1, 1, lanes, number, ragged=classes % lanes > 0)
-            few = _places(plan, classes) <= SETTLED_EVERY * threads  # of a thread's sums
+        for most_threads, room in blocks:
+            plan = _plan(classes, lanes, number, most_threads, _at_once(number, lanes, twice))
+            few = _places(plan, classes) <= SETTLED_EVERY * plan.threads  # of a thread's sums
             if few and _bytes(plan, classes, both) + STATIC_SHARED <= room:
                 return plan, both
     return None
+
+
+def _at_once(number: str, lanes: int, two: bool) -> int:
+    """How many packs a thread reads, of one array or of `two`, before it waits for memory."""
+    return max(1, MOST_ITEMS[number] // lanes // (2 if two else 1))
+
+
+@cache
+def _plan(classes: int, lanes: int, number: str, most_threads: int, at_once: int) -> Plan:
+    """The plan of no more threads than that for rounds which are read so many `at_once`."""
+    ragged = classes % lanes > 0
+    packs = blocks_for(classes + (lanes - 1 if ragged else 0), lanes)
+    rounds = blocks_for(packs, most_threads * at_once) * at_once
+    threads = blocks_for(packs, rounds * WARP) * WARP
+    return Plan(threads, 1, 1, lanes, number, ragged=ragged)
 
 
 def _places(plan: Plan, classes: int) -> int:
@@ -72,18 +89,22 @@ def _round_of(plan: Plan) -> Function:
 
 @cache
 def _holding(plan: Plan) -> tuple[Function, Function]:
-    """Build ``hold(values, p, held, at)``, the p-th pack to the places of a pack from `at` on, and ``take``, back."""
+    """Build ``hold(values, p, held, begin, thread)`` and ``take``, the way back.
+
+    The p-th pack of a thread is held in the places of the round from `begin` on, in accesses of sixteen bytes, each of
+    which has those of neighbouring threads beside it.
+    """
     threads, lanes = plan.threads, plan.lanes
+    width = min(lanes, PACK_BYTES // np.dtype(plan.number).itemsize)  # of an access
+    load, store, unpack, pack = LOAD[width], STORE[width], UNPACK[width], PACK[width]
 
-    # Places are numbers without a sign: Numba counts one below 0 from the end, and would look for such.
+    def hold(values, p, held, begin, thread):
+        for k in range(0, lanes, width):
+            store(held, begin + k * threads + thread * width, pack(values, p * lanes + k))
 
-    def hold(values, p, held, at):
-        for k in range(lanes):
-            held[uint64(at + k * threads)] = values[p * lanes + k]
-
-    def take(values, p, held, at):
-        for k in range(lanes):
-            values[p * lanes + k] = held[uint64(at + k * threads)]
+    def take(values, p, held, begin, thread):
+        for k in range(0, lanes, width):
+            unpack(values, p * lanes + k, load(held, begin + k * threads + thread * width))
 
     return jitable(hold), jitable(take)
 
@@ -95,7 +116,7 @@ def _arrival_of(plan: Plan, work: Callable[..., Work], options: tuple[Any, ...],
     sums. ``row = (thread, low, high)``.
     """
     peaked = work(plan, *options).peaked
-    several = replace(plan, packs=MOST_ITEMS[plan.number] // plan.lanes) if peaked else plan
+    several = replace(plan, packs=_at_once(plan.number, plan.lanes, not peaked))
     done, number_type, items = work(several, *options), NUMBER[plan.number], several.items
     packs, columns, filling = several.packs, plan.columns, done.fill
     others_size, uncapped_size = (1 if peaked else items), items if done.cap else 1
@@ -119,9 +140,9 @@ def _arrival_of(plan: Plan, work: Callable[..., Work], options: tuple[Any, ...],
                 sums = add(values, others, place, largest, numbers, sums)
             for p in range(packs):
                 if c + p < count:
-                    hold(values, p, held, begin + p * columns + thread)
+                    hold(values, p, held, begin + p * columns, thread)
                     if keeps and not peaked:
-                        hold(others, p, held, beside + begin + p * columns + thread)
+                        hold(others, p, held, beside + begin + p * columns, thread)
         return largest, sums
 
     return device(arrive)
@@ -136,6 +157,7 @@ def _held_kernel(plan: Plan, work: Callable[..., Work], options: tuple[Any, ...]
     others_size, uncapped_size = done.sizes(items)
     frame, read, write = frame_of(plan), reader_of(plan), writer_of(plan)
     round_, (hold, take), team_max = _round_of(plan), _holding(plan), team_for(plan).max
+    room = shared_room_of(plan.number)
     nothing, add, settle_sums = done.summed
     prepare, settle, finish, writes = (
         done.prepare or skipped,
@@ -145,7 +167,7 @@ def _held_kernel(plan: Plan, work: Callable[..., Work], options: tuple[Any, ...]
     )
 
     def kernel(x, y, weight, labels, out, results, classes, numbers):
-        held = cuda.shared.array(0, number_type)
+        held = room()
         values = cuda.local.array(items, number_type)
         others = cuda.local.array(others_size, number_type)
         uncapped = cuda.local.array(uncapped_size, number_type)
@@ -166,21 +188,21 @@ def _held_kernel(plan: Plan, work: Callable[..., Work], options: tuple[Any, ...]
             largest = team_max(largest)
             for c in range(count):
                 begin, place = round_(c, thread, low, high)
-                take(values, 0, held, begin + thread)
+                take(values, 0, held, begin, thread)
                 if two:
                     read(y, first + begin, place, others, zero)
                 prepare(others, weight, place, numbers)
                 sums = add(values, others, place, largest, numbers, sums)
                 if writes:
-                    hold(values, 0, held, begin + thread)
+                    hold(values, 0, held, begin, thread)
                     if keeps:
-                        hold(others, 0, held, beside + begin + thread)
+                        hold(others, 0, held, beside + begin, thread)
         result, of_row = settle(settle_sums(sums), largest, target, weight, numbers)
         for c in range(count if writes else 0):
             begin, place = round_(c, thread, low, high)
-            take(values, 0, held, begin + thread)
+            take(values, 0, held, begin, thread)
             if keeps:
-                take(others, 0, held, beside + begin + thread)
+                take(others, 0, held, beside + begin, thread)
             else:
                 if two:
                     read(y, first + begin, place, others, zero)

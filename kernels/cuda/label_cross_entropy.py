@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import cuda, int32, int64
+from numba import cuda, int32, int64, uint32
 
 from softgrad.kernels.cuda.ending import Ending
 from softgrad.kernels.cuda.held import held_plan, launch_held
@@ -47,14 +47,21 @@ def _of_row(label_exp, rest, known, scale):
 
 
 def label_gradient_of(plan: Plan) -> Function:
-    """Build ``gradient(values, place, label, share, at_label)``: exponentials become the gradient."""
-    column, items = column_of(plan), plan.items
+    """Build ``gradient(values, place, label, share, at_label)``: exponentials become the gradient.
+
+    A pack of which the label is none is not compared with it element by element.
+    """
+    column, items, lanes = column_of(plan), plan.items, plan.lanes
 
     def gradient(values, place, label, share, at_label):
         thread, begin, _, _ = place
         mine = int32(label - begin - column(0, thread))  # of the label, where the thread's first element is 0
         for k in range(items):
-            values[k] = where(mine == column(k, 0), at_label, values[k] * share)
+            values[k] *= share
+        for first in range(0, items, lanes):
+            if lanes == 1 or uint32(int32(mine - column(first, 0))) < uint32(lanes):
+                for k in range(first, first + lanes):
+                    values[k] = where(mine == column(k, 0), at_label, values[k])
 
     return jitable(gradient)
 

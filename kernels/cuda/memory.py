@@ -36,6 +36,10 @@ def lanes_for(*arrays: Any) -> int:
 
 if SIMULATED:
 
+    def shared_room_of(number: str, places: int = 0) -> Callable[[], Any]:
+        number_type = NUMBER[number]
+        return device(lambda: cuda.shared.array(places, number_type))
+
     def _load_of(lanes: int) -> Callable[..., Any]:
         return lambda pointer, index: tuple(pointer[index + k] for k in range(lanes))
 
@@ -52,6 +56,26 @@ else:
     from numba.cuda.extending import intrinsic
 
     from softgrad.kernels.cuda.half import INT32, HalfPointer, packed, unpacked
+
+    @intrinsic
+    def _pointer_to(typing_context, array):
+        def codegen(context, builder, signature, arguments):
+            return context.make_array(array)(context, builder, arguments[0]).data
+
+        return types.CPointer(array.dtype)(array), codegen
+
+    def shared_room_of(number: str, places: int = 0) -> Callable[[], Any]:
+        """Build ``room()``: memory that a block shares, of so many numbers, or of as many as it is launched with.
+
+        It begins at a multiple of sixteen bytes, and no place below 0 is counted from its end, as Numba's are. One that
+        is built has one place in a kernel.
+        """
+        number_type, pack_bytes = NUMBER[number], PACK_BYTES
+
+        def room():
+            return _pointer_to(cuda.shared.array(places, number_type, alignment=pack_bytes))
+
+        return device(room)
 
     def _accesses(builder: Any, pointer: Any, kind: Any, lanes: int, address: Any, index: Any) -> Iterator[Any]:
         """The places of a pack, each of sixteen bytes or, of a smaller pack, as many as it has; and their units.

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from softgrad.kernels.cuda.memory import lanes_for
+import numpy as np
+
+from softgrad.kernels.cuda.memory import PACK_BYTES, lanes_for
 from softgrad.kernels.cuda.teams import WARP
 from softgrad.kernels.simd.half import number_dtype
 
@@ -58,6 +60,8 @@ class Plan:
         The character of the dtype computed in.
     staged
         The classes of a row that passes through shared memory; 0 for one that threads read and write themselves.
+    copied
+        How many neighbours a thread copies at once on that way.
     ragged
         Rows begin anywhere, and packs at multiples of sixteen bytes: of the first and the last of a row a part is its.
     """
@@ -68,6 +72,7 @@ class Plan:
     lanes: int
     number: str
     staged: int = 0
+    copied: int = 1
     ragged: bool = False
 
     @property
@@ -107,16 +112,20 @@ def plan_for(classes: int, *arrays: Any, twice: bool = False, more: bool = True)
 
 @cache
 def _plan(classes: int, lanes: int, number: str, twice: bool, more: bool) -> Plan:
-    """Narrow rows are staged, unless packs of theirs fill the threads' registers."""
+    """Narrow rows are staged, unless packs of theirs fill the threads' registers, or a row is one pack."""
     most_items, most_staged = (MOST_TWICE, STAGED_TWICE) if twice else (MOST_ITEMS, STAGED_ITEMS)
     lanes = min(lanes, most_items[number])
     direct = _in_registers(classes, lanes, number, most_items[number], more, not (more or twice))
-    if classes > STAGED_CLASSES or (classes > most_staged and lanes > 1 and direct.columns == classes):
+    fills = lanes > 1 and direct.columns == classes and (classes > most_staged or direct.threads == 1)
+    if classes > STAGED_CLASSES or fills:
         return direct
     threads = 1
     while threads * most_staged < classes:
         threads *= 2
-    return Plan(threads, STAGED_THREADS // threads, -(-classes // threads), 1, number, classes)
+    rows = STAGED_THREADS // threads
+    copied = min(lanes, PACK_BYTES // np.dtype(number).itemsize)
+    copied = copied if rows * classes % copied == 0 else 1  # a block's rows begin where a pack may
+    return Plan(threads, rows, -(-classes // threads), 1, number, classes, copied)
 
 
 def _in_registers(classes: int, lanes: int, number: str, most_items: int, more: bool, less: bool) -> Plan:
@@ -130,7 +139,7 @@ def _in_registers(classes: int, lanes: int, number: str, most_items: int, more: 
     shares = []
     for limit, most_threads in limits:
         for packs in range(limit, 0, -1):
-            threads = _threads_of(-(-needed // packs))
+            threads = 1 if needed == 1 else _threads_of(-(-needed // packs))
             if threads <= min(most_threads, MOST_THREADS[number]):
                 shares.append((threads * (packs * lanes + REDUCTION_ELEMENTS), threads, packs))
     _, threads, packs = min(shares)

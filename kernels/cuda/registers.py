@@ -14,7 +14,7 @@ from softgrad.kernels.cuda.plans import Plan
 from softgrad.kernels.cuda.teams import Team, team_of
 from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
-from softgrad.kernels.formulas.sums import together, two_sum
+from softgrad.kernels.formulas.sums import compensated_sum, fast_two_sum, together, two_sum
 
 Function = Callable[..., Any]
 
@@ -179,7 +179,7 @@ def exponentials_of(plan: Plan, shift: Function, keep: str, term: Function | Non
             peak = z == zero
             if peak:
                 peaks = int32(peaks + 1)
-            total, carry = two_sum(total, carry, where(peak, zero, e))
+            total, carry = compensated_sum(total, carry, where(peak, zero, e))
             if with_term:
                 terms, terms_carry = two_sum(terms, terms_carry, term(k, z, others, place))
             if keep == "z":
@@ -201,6 +201,32 @@ def exponentials_of(plan: Plan, shift: Function, keep: str, term: Function | Non
 @jitable
 def _no_exponentials(zero):
     return zero, zero, int32(0), zero, zero
+
+
+def all_exponentials_of(plan: Plan, shift: Function) -> Summed:
+    """The sum of all exponentials, which are left in `values`, in two parts: where a small rest need not be exact.
+
+    A thread's begins at 1, which none of them exceeds.
+    """
+    items, team_sum = plan.items, team_for(plan).sum
+
+    def add(values, others, place, largest, temperature, sums):
+        total, carry = sums
+        for k in range(items):
+            values[k] = exp_nonpositive(shift(values[k], largest, temperature))
+            total, carry = fast_two_sum(total, carry, values[k])
+        return total, carry
+
+    def settle(sums):
+        total, carry = sums
+        return team_sum(total - const(total, 1.0), carry)
+
+    return Summed(_one, jitable(add), jitable(settle))
+
+
+@jitable
+def _one(zero):
+    return const(zero, 1.0), zero
 
 
 def terms_of(plan: Plan, term: Function) -> Summed:

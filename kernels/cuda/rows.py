@@ -110,10 +110,10 @@ def _staged_kernel(plan: Plan, work: Work, summing: Summing | None) -> Callable[
     others_size, uncapped_size = work.sizes(items)
     block_rows, filling, shared = plan.rows, work.fill, plan.threads > 1
     staging = staging_of(plan)
-    places, take, give, at = staging.places, staging.take, staging.give, staging.at
+    room, take, give, at = staging.room, staging.take, staging.give, staging.at
 
     def kernel(x, y, weight, labels, out, results, rows, _, numbers):
-        staged = cuda.shared.array(places, number_type)
+        staged = room()
         values = cuda.local.array(items, number_type)
         others = cuda.local.array(others_size, number_type)
         uncapped = cuda.local.array(uncapped_size, number_type)

@@ -16,7 +16,7 @@ from softgrad.kernels.cuda.held import held_plan, launch_held
 from softgrad.kernels.cuda.launches import Launches
 from softgrad.kernels.cuda.memory import are_aligned
 from softgrad.kernels.cuda.plans import Plan, plan_for
-from softgrad.kernels.cuda.registers import exponentials_of, terms_of
+from softgrad.kernels.cuda.registers import all_exponentials_of, exponentials_of, terms_of
 from softgrad.kernels.cuda.rows import Work, launch_rows, prepared_rows
 from softgrad.kernels.cuda.wide import (
     WideWork,
@@ -27,9 +27,9 @@ from softgrad.kernels.cuda.wide import (
     terms_left,
 )
 from softgrad.kernels.formulas.jit import jitable
-from softgrad.kernels.formulas.primitives import exp_nonpositive
+from softgrad.kernels.formulas.primitives import const, exp_nonpositive
 from softgrad.kernels.formulas.softmax import Normalised, infinite_shift, log_sum, plain_shift, shifted_logit
-from softgrad.kernels.formulas.sums import together
+from softgrad.kernels.formulas.sums import together, two_sum
 from softgrad.kernels.simd.half import number_dtype
 
 Formula = Callable[..., Any]
@@ -72,9 +72,16 @@ def _normalised_row(plan: Plan, row: Normalised, shift: Formula) -> Work:
         rest, _ = sums
         return rest, of_rest(rest)
 
+    def settle_all(sums, largest, target, weight, temperature):
+        total, carry = sums
+        rest = together(*two_sum(total, carry, const(total, -1.0)))
+        return rest, of_rest(rest)
+
     def finish(values, others, uncapped, place, target, norm, temperature):
         normalise(values, norm)
 
+    if row.keeps == "e":
+        return Work(all_exponentials_of(plan, shift), jitable(settle_all), jitable(finish))
     return Work(exponentials_of(plan, shift, row.keeps), jitable(settle), jitable(finish))
 
 

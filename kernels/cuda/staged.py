@@ -1,6 +1,7 @@
 """Narrow rows on their way through shared memory, so that a warp's accesses to the GPU's are to neighbouring places.
 
-All threads of a block copy its rows as they lie, one after another; then each takes its own elements from there.
+All threads of a block copy its rows as they lie, one after another, in packs where they can; then each takes its own
+elements from there.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
-from numba import cuda, uint64
+from numba import cuda
 
 from softgrad.kernels.cuda.launch import device
+from softgrad.kernels.cuda.memory import LOAD, PACK, STORE, UNPACK, shared_room_of
 from softgrad.kernels.cuda.plans import Plan
 from softgrad.kernels.cuda.teams import WARP
 from softgrad.kernels.formulas.jit import jitable
@@ -22,10 +24,14 @@ BANKS = 32
 
 
 class Staging(NamedTuple):
-    """The ways through shared memory, of so many `places`.
+    """The ways through shared memory.
 
     Attributes
     ----------
+    places
+        How many it has.
+    room
+        ``room()``, that memory.
     take
         ``take(pointer, first, here, staged, values, fill)``: the block's rows, `here` of them from `first` on, and of
         those a thread's own elements; `fill` stands for what is not there.
@@ -36,6 +42,7 @@ class Staging(NamedTuple):
     """
 
     places: int
+    room: Callable[[], Any]
     take: Callable[..., Any]
     give: Callable[..., Any]
     at: Callable[..., Any]
@@ -45,44 +52,44 @@ class Staging(NamedTuple):
 def staging_of(plan: Plan) -> Staging:
     """The staging for a plan whose rows are staged."""
     classes, items, threads, block_threads = plan.staged, plan.items, plan.threads, plan.block_threads
-    block_elements = plan.rows * classes
-    whole, copies, last = block_elements // block_threads, -(-block_elements // block_threads), items - 1
+    lanes, block_elements, last = plan.copied, plan.rows * plan.staged, plan.items - 1
+    packs, each = block_elements // lanes, block_threads * lanes  # what all threads copy at once
+    whole, copies = packs // block_threads, -(-packs // block_threads)
     place = _place_of(plan)
-    step, shared = place(block_threads), threads > 1
-
-    # Places are numbers without a sign: Numba counts one below 0 from the end, and would look for such.
+    step, shared = place(each), threads > 1
+    load, store = LOAD[lanes], STORE[lanes]
+    # With gaps the places of a pack are neighbours, but do not begin at a multiple of its size.
+    put, get = (store, load) if place is _same else (UNPACK[lanes], PACK[lanes])
 
     @jitable
     def at(row, column):
-        return uint64(place(row * classes + column))
+        return place(row * classes + column)
 
     def copy_in(pointer, begin, count, staged, fill):
         thread = cuda.threadIdx.y * threads + cuda.threadIdx.x
-        near, mine = place(thread), begin + thread
         if count == block_elements:
+            near, mine = place(thread * lanes), begin + thread * lanes
             for k in range(whole):
-                staged[uint64(near + k * step)] = pointer[mine + k * block_threads]
+                put(staged, near + k * step, load(pointer, mine + k * each))
             for k in range(whole, copies):
-                if thread + k * block_threads < count:
-                    staged[uint64(near + k * step)] = pointer[mine + k * block_threads]
+                if thread + k * block_threads < packs:
+                    put(staged, near + k * step, load(pointer, mine + k * each))
         else:
-            for k in range(copies):
-                there = thread + k * block_threads < count
-                staged[uint64(near + k * step)] = pointer[mine + k * block_threads] if there else fill
+            for i in range(thread, block_elements, block_threads):
+                staged[place(i)] = pointer[begin + i] if i < count else fill
 
     def copy_out(staged, pointer, begin, count):
         thread = cuda.threadIdx.y * threads + cuda.threadIdx.x
-        near, mine = place(thread), begin + thread
         if count == block_elements:
+            near, mine = place(thread * lanes), begin + thread * lanes
             for k in range(whole):
-                pointer[mine + k * block_threads] = staged[uint64(near + k * step)]
+                store(pointer, mine + k * each, get(staged, near + k * step))
             for k in range(whole, copies):
-                if thread + k * block_threads < count:
-                    pointer[mine + k * block_threads] = staged[uint64(near + k * step)]
+                if thread + k * block_threads < packs:
+                    store(pointer, mine + k * each, get(staged, near + k * step))
         else:
-            for k in range(copies):
-                if thread + k * block_threads < count:
-                    pointer[mine + k * block_threads] = staged[uint64(near + k * step)]
+            for i in range(thread, count, block_threads):
+                pointer[begin + i] = staged[place(i)]
 
     stage, unstage = device(copy_in), device(copy_out)
 
@@ -104,7 +111,8 @@ def staging_of(plan: Plan) -> Staging:
         cuda.syncthreads()
         unstage(staged, pointer, first * classes, here * classes)
 
-    return Staging(place(copies * block_threads), device(take), device(give), at)
+    places = place(block_elements - 1) + 1
+    return Staging(places, shared_room_of(plan.number, places), device(take), device(give), at)
 
 
 def _place_of(plan: Plan) -> Callable[[int], int]:
@@ -119,9 +127,10 @@ def _place_of(plan: Plan) -> Callable[[int], int]:
         return i + (i >> shift)
 
     crowded = _most_in_a_bank(plan, _same)
-    return jitable(_same if crowded <= 2 or crowded <= _most_in_a_bank(plan, with_gaps) else with_gaps)
+    return _same if crowded <= 2 or crowded <= _most_in_a_bank(plan, with_gaps) else jitable(with_gaps)
 
 
+@jitable
 def _same(i):
     return i
 

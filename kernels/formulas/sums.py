@@ -27,6 +27,25 @@ def two_sum(total, carry, value):
     return new_total, carry + lost
 
 
+@jitable
+def fast_two_sum(total, carry, value):
+    """`two_sum` where the total is not smaller than the value: Dekker's, in four operations instead of seven."""
+    new_total = total + value
+    return new_total, carry + (value - (new_total - total))
+
+
+@jitable
+def compensated_sum(total, carry, value):
+    """`two_sum` of finite values that are not below 0, in four operations: Kahan's.
+
+    What the last rounding lost goes into the next value. It is exact to two roundings of the sum, where `two_sum` is to
+    one; of values that cancel it would lose what those leave.
+    """
+    value = value + carry
+    new_total = total + value
+    return new_total, value - (new_total - total)
+
+
 # Values that may be added to a sum in two parts before it is `settled`, at most.
 SETTLED_EVERY = 64
 
