@@ -48,10 +48,16 @@ hypothesis.settings.register_profile("softgrad", deadline=None, max_examples=60,
 hypothesis.settings.load_profile("softgrad")
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are left out by their markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked `mnist` are skipped where the real files are not, and all where they cannot be executed."""
+    """Tests marked `mnist` are skipped where the real files are not, and all where they cannot be executed.
+
+    On a GPU those marked `alike` are slow.
+    """
     with_mnist = (Path(os.environ.get("SOFTGRAD_DATA", "")) / "mnist").is_dir()
     for item in items:
+        if item.get_closest_marker("gpu") and item.get_closest_marker("alike"):
+            item.add_marker(pytest.mark.slow)
         if NOT_EXECUTED:
             item.add_marker(pytest.mark.skip(reason=NOT_EXECUTED))
         elif item.get_closest_marker("mnist") and not with_mnist:

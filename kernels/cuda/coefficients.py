@@ -10,11 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from numba import int32
-
 from softgrad.kernels.cuda.options import Asked
 from softgrad.kernels.cuda.plans import Plan
-from softgrad.kernels.cuda.registers import Summed, column_of, exponentials_of, in_row_of, terms_of
+from softgrad.kernels.cuda.registers import Summed, column_of, exponentials_of, in_row_of, put_at_label_of, terms_of
 from softgrad.kernels.formulas.cross_entropy import (
     coefficient,
     coefficient_term,
@@ -187,25 +185,25 @@ def gradient_of(plan: Plan, asked: Asked) -> Function:
 
     A row's exponentials, or a part's, become its gradient, 0 if it is ignored.
     """
-    column, items = column_of(plan), plan.items
+    put_at_label, items = put_at_label_of(plan), plan.items
     labelled, weighted, smoothed, ignoring, capped, penalised = asked
 
     def gradient(values, others, uncapped, place, label, of_this_row, numbers, ignored):
         at_label, total, rest, pull, share = of_this_row
-        thread, begin, _, _ = place
         _, _, spread, _, cap, _, _ = numbers
-        mine = int32(label - begin - column(0, thread))  # of the label, where the thread's first element is 0
         for k in range(items):
             e = values[k]
             if not labelled:
-                values[k] = weighted_cross_entropy_gradient(e, others[k], total, rest, pull) * share
-            else:
-                if smoothed:
-                    other_c = others[k] * spread if weighted else spread
-                    g = weighted_cross_entropy_gradient(e, other_c, total, rest, pull)
-                else:  # the coefficient is 0
-                    g = total * e + pull * e if penalised else total * e
-                values[k] = where(mine == column(k, 0), at_label, g * share)
+                g = weighted_cross_entropy_gradient(e, others[k], total, rest, pull)
+            elif smoothed:
+                other_c = others[k] * spread if weighted else spread
+                g = weighted_cross_entropy_gradient(e, other_c, total, rest, pull)
+            else:  # the coefficient is 0
+                g = total * e + pull * e if penalised else total * e
+            values[k] = g * share
+        if labelled:
+            put_at_label(values, place, label, at_label)
+        for k in range(items if capped or ignoring else 0):
             if capped:
                 values[k] = values[k] * soft_cap_slope(uncapped[k], cap)
             if ignoring:

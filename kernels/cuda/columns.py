@@ -19,7 +19,7 @@ from softgrad.kernels.cuda.memory import thread_of_grid
 from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
 from softgrad.kernels.formulas.softmax import Normalised, infinite_shift, log_sum
-from softgrad.kernels.formulas.sums import settled, together, two_sum
+from softgrad.kernels.formulas.sums import compensated_sum, settled, together, two_sum
 from softgrad.kernels.simd.half import number_dtype
 
 # So many neighbours of float32 fill a sector of 32 bytes, the least that the GPU's memory gives. With fewer the better
@@ -48,7 +48,7 @@ def _exponentials_of(shift: Formula) -> Formula:
             peak = z == zero
             if peak:
                 peaks += 1
-            total, carry = settled(*two_sum(total, carry, where(peak, zero, exp_nonpositive(z))))
+            total, carry = compensated_sum(total, carry, where(peak, zero, exp_nonpositive(z)))
         return largest, (total + carry) + const(total, peaks - 1)
 
     return jitable(exponentials)

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import cuda, int32, int64, uint32
+from numba import cuda, int64
 
 from softgrad.kernels.cuda.ending import Ending
 from softgrad.kernels.cuda.held import held_plan, launch_held
@@ -16,13 +16,13 @@ from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for, empty
 from softgrad.kernels.cuda.launches import Launches
 from softgrad.kernels.cuda.memory import NUMBER, are_aligned, thread_of_grid
 from softgrad.kernels.cuda.plans import Plan, plan_for
-from softgrad.kernels.cuda.registers import column_of, exponentials_of, reader_of, writer_of
+from softgrad.kernels.cuda.registers import exponentials_of, put_at_label_of, reader_of, writer_of
 from softgrad.kernels.cuda.rows import Work, prepared_rows
 from softgrad.kernels.cuda.sums import workspace
 from softgrad.kernels.cuda.wide import part_of, parts_of, row_sums
 from softgrad.kernels.formulas.cross_entropy import cross_entropy, cross_entropy_label_gradient
 from softgrad.kernels.formulas.jit import jitable
-from softgrad.kernels.formulas.primitives import const, exp_nonpositive, where
+from softgrad.kernels.formulas.primitives import const, exp_nonpositive
 from softgrad.kernels.formulas.softmax import plain_shift
 from softgrad.kernels.simd.half import number_dtype
 
@@ -47,21 +47,13 @@ def _of_row(label_exp, rest, known, scale):
 
 
 def label_gradient_of(plan: Plan) -> Function:
-    """Build ``gradient(values, place, label, share, at_label)``: exponentials become the gradient.
-
-    A pack of which the label is none is not compared with it element by element.
-    """
-    column, items, lanes = column_of(plan), plan.items, plan.lanes
+    """Build ``gradient(values, place, label, share, at_label)``: exponentials become the gradient."""
+    put_at_label, items = put_at_label_of(plan), plan.items
 
     def gradient(values, place, label, share, at_label):
-        thread, begin, _, _ = place
-        mine = int32(label - begin - column(0, thread))  # of the label, where the thread's first element is 0
         for k in range(items):
             values[k] *= share
-        for first in range(0, items, lanes):
-            if lanes == 1 or uint32(int32(mine - column(first, 0))) < uint32(lanes):
-                for k in range(first, first + lanes):
-                    values[k] = where(mine == column(k, 0), at_label, values[k])
+        put_at_label(values, place, label, at_label)
 
     return jitable(gradient)
 

@@ -64,6 +64,8 @@ class Plan:
         How many neighbours a thread copies at once on that way.
     ragged
         Rows begin anywhere, and packs at multiples of sixteen bytes: of the first and the last of a row a part is its.
+    full
+        So many packs of every thread are in the row, but for a ragged one's first; 0 if a block may have fewer rows.
     """
 
     threads: int
@@ -74,6 +76,7 @@ class Plan:
     staged: int = 0
     copied: int = 1
     ragged: bool = False
+    full: int = 0
 
     @property
     def items(self) -> int:
@@ -144,7 +147,8 @@ def _in_registers(classes: int, lanes: int, number: str, most_items: int, more: 
                 shares.append((threads * (packs * lanes + REDUCTION_ELEMENTS), threads, packs))
     _, threads, packs = min(shares)
     rows = WARPS_THREADS // threads if threads <= WARP else 1
-    return Plan(threads, rows, packs, lanes, number, ragged=ragged)
+    full = classes // (threads * lanes) if rows == parts == 1 else 0
+    return Plan(threads, rows, packs, lanes, number, ragged=ragged, full=full)
 
 
 def _threads_of(fewest: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
@@ -66,11 +67,14 @@ def column_of(plan: Plan) -> Function:
 def in_row_of(plan: Plan) -> Function:
     """Build ``in_row(k, place)``: is the thread's k-th element one of the row?"""
     threads, lanes, items, staged, ragged = plan.threads, plan.lanes, plan.items, plan.staged, plan.ragged
+    inner, full = int(ragged), plan.full
 
     def in_row(k, place):
         thread, _, low, high = place
         if staged:  # all but the last are there
             return k < items - 1 or k * threads + thread < staged
+        if inner <= k // lanes < full:
+            return True
         j = (k // lanes * threads + thread) * lanes
         if ragged:  # one comparison instead of two: what lies before the row is a large number without a sign
             return uint32(int32(j + k % lanes - low)) < uint32(high - low)
@@ -83,13 +87,13 @@ def in_row_of(plan: Plan) -> Function:
 def reader_of(plan: Plan) -> Function:
     """Build ``read(pointer, first, place, values, fill)``: columns from `first` on, `fill` for those beyond the row."""
     packs, lanes, threads, ragged = plan.packs, plan.lanes, plan.threads, plan.ragged
-    load, unpack = LOAD[lanes], UNPACK[lanes]
+    inner, full, load, unpack = int(ragged), plan.full, LOAD[lanes], UNPACK[lanes]
 
     def read(pointer, first, place, values, fill):
         thread, _, low, high = place
         for p in range(packs):
             j = (p * threads + thread) * lanes
-            if j + lanes <= high and (not ragged or low <= j):
+            if inner <= p < full or (j + lanes <= high and (not ragged or low <= j)):
                 unpack(values, p * lanes, load(pointer, first + j))
             else:
                 for k in range(lanes):
@@ -104,13 +108,13 @@ def reader_of(plan: Plan) -> Function:
 def writer_of(plan: Plan) -> Function:
     """Build ``write(values, pointer, first, place)``, the way back."""
     packs, lanes, threads, ragged = plan.packs, plan.lanes, plan.threads, plan.ragged
-    store, pack = STORE[lanes], PACK[lanes]
+    inner, full, store, pack = int(ragged), plan.full, STORE[lanes], PACK[lanes]
 
     def write(values, pointer, first, place):
         thread, _, low, high = place
         for p in range(packs):
             j = (p * threads + thread) * lanes
-            if j + lanes <= high and (not ragged or low <= j):
+            if inner <= p < full or (j + lanes <= high and (not ragged or low <= j)):
                 store(pointer, first + j, pack(values, p * lanes))
             elif ragged:
                 for k in range(lanes):
@@ -118,6 +122,25 @@ def writer_of(plan: Plan) -> Function:
                         pointer[first + j + k] = values[p * lanes + k]
 
     return jitable(write)
+
+
+@cache
+def put_at_label_of(plan: Plan) -> Function:
+    """Build ``put_at_label(values, place, label, number)``: the label's element, if it is the thread's, becomes that.
+
+    A pack of which the label is none is not compared with it element by element.
+    """
+    column, items, lanes = column_of(plan), plan.items, plan.lanes
+
+    def put_at_label(values, place, label, number):
+        thread, begin, _, _ = place
+        mine = int32(label - begin - column(0, thread))  # of the label, where the thread's first element is 0
+        for first in range(0, items, lanes):
+            if lanes == 1 or uint32(int32(mine - column(first, 0))) < uint32(lanes):
+                for k in range(first, first + lanes):
+                    values[k] = where(mine == column(k, 0), number, values[k])
+
+    return jitable(put_at_label)
 
 
 # ---- sums over a row: what each thread adds of its own elements, and what all threads' come to
@@ -163,9 +186,9 @@ def _no_term(k, z, others, place):
 def exponentials_of(plan: Plan, shift: Function, keep: str, term: Function | None = None) -> Summed:
     """The sums that settle to ``(rest, terms)``, with the temperature for a number.
 
-    `rest` is the sum of all exponentials but one of the largest, `terms` that of ``term(k, z, others, place)`` over the
-    shifted logits, 0 without a term. In `values` are left the logits ("x"), the shifted ones ("z"), or their
-    exponentials ("e").
+    `rest` is the sum of all exponentials but one of the largest, `terms` that of ``term(k, z, others, place)``, none
+    below 0, over the shifted logits, 0 without a term. In `values` are left the logits ("x"), the shifted ones ("z"),
+    or their exponentials ("e").
     """
     items, sum_and_count, team_sum = plan.items, team_for(plan).sum_and_count, team_for(plan).sum
     with_term, term = term is not None, term or _no_term
@@ -181,7 +204,7 @@ def exponentials_of(plan: Plan, shift: Function, keep: str, term: Function | Non
                 peaks = int32(peaks + 1)
             total, carry = compensated_sum(total, carry, where(peak, zero, e))
             if with_term:
-                terms, terms_carry = two_sum(terms, terms_carry, term(k, z, others, place))
+                terms, terms_carry = compensated_sum(terms, terms_carry, term(k, z, others, place))
             if keep == "z":
                 values[k] = z
             elif keep == "e":
@@ -191,9 +214,12 @@ def exponentials_of(plan: Plan, shift: Function, keep: str, term: Function | Non
     def settle(sums):
         total, carry, peaks, terms, terms_carry = sums
         total, carry, peaks = sum_and_count(total, carry, peaks)
+        rest = (total + carry) + const(total, int32(peaks - 1))
         if with_term:
-            terms, terms_carry = team_sum(terms, terms_carry)
-        return (total + carry) + const(total, int32(peaks - 1)), together(terms, terms_carry)
+            terms = together(*team_sum(terms, terms_carry))
+            # An infinite term, of a logit of -inf, makes the sum NaN on its way; a NaN among the logits makes both so.
+            terms = where((terms != terms) & (rest == rest), const(terms, math.inf), terms)
+        return rest, terms
 
     return Summed(_no_exponentials, jitable(add), jitable(settle))
 

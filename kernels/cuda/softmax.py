@@ -46,13 +46,17 @@ def _normalise_of(plan: Plan, row: Normalised) -> Formula:
     return jitable(normalise)
 
 
-def _gradient_of(plan: Plan, row: Normalised) -> Formula:
-    """Build ``gradient(values, others, term_sum, temperature)``: of grad and y, given the sum of their terms."""
+def _gradient_of(plan: Plan, row: Normalised, plain: bool) -> Formula:
+    """Build ``gradient(values, others, term_sum, temperature)``: of grad and y, given the sum of their terms.
+
+    Where the temperature is `plain`, 1, nothing is divided: a quotient takes as long as all else.
+    """
     gradient_one, items = row.gradient, plan.items
 
     def gradient(values, others, term_sum, temperature):
+        divisor = const(temperature, 1.0) if plain else temperature
         for k in range(items):
-            values[k] = gradient_one(values[k], others[k], term_sum, temperature)
+            values[k] = gradient_one(values[k], others[k], term_sum, divisor)
 
     return jitable(gradient)
 
@@ -85,8 +89,8 @@ def _normalised_row(plan: Plan, row: Normalised, shift: Formula) -> Work:
     return Work(exponentials_of(plan, shift, row.keeps), jitable(settle), jitable(finish))
 
 
-def _gradient_row(plan: Plan, row: Normalised) -> Work:
-    gradient = _gradient_of(plan, row)
+def _gradient_row(plan: Plan, row: Normalised, plain: bool) -> Work:
+    gradient = _gradient_of(plan, row, plain)
 
     def finish(values, others, uncapped, place, target, term_sum, temperature):
         gradient(values, others, term_sum, temperature)
@@ -126,8 +130,8 @@ def _normalised_parts(plan: Plan, row: Normalised, shift: Formula) -> WideWork:
     return WideWork(exponentials_left(plan, shift), merged_of(shift), rewrite=jitable(rewrite))
 
 
-def _gradient_parts(plan: Plan, row: Normalised) -> WideWork:
-    gradient = _gradient_of(plan, row)
+def _gradient_parts(plan: Plan, row: Normalised, plain: bool) -> WideWork:
+    gradient = _gradient_of(plan, row, plain)
 
     def rewrite(values, others, total, carry, temperature):
         gradient(values, others, together(total, carry), temperature)
@@ -185,14 +189,14 @@ def normalised_backward(row: Normalised) -> Callable[..., None]:
             columns.launch(columns.normalised_backward(row), (grad, y, out), temperature)
             return
         classes, number = grad.shape[1], number_dtype(grad.dtype).type(temperature)
-        plan = plan_for(classes, grad, y, out, more=False)
+        plan, options = plan_for(classes, grad, y, out, more=False), (row, temperature == 1)
         if classes <= plan.width:
-            launch = launches[key] = prepared_rows(plan, _gradient_row, (row,), grad, number, y=y, out=out)
+            launch = launches[key] = prepared_rows(plan, _gradient_row, options, grad, number, y=y, out=out)
             launch(grad, y, grad, grad, out, grad)
         elif held := held_plan(classes, grad, y, out, twice=True):
-            launch_held(*held, _gradient_row, (row,), grad, number, y=y, out=out)
+            launch_held(*held, _gradient_row, options, grad, number, y=y, out=out)
         else:
-            launch_wide(plan, _gradient_parts, (row,), grad, temperature, y=y, out=out)
+            launch_wide(plan, _gradient_parts, options, grad, temperature, y=y, out=out)
 
     return backward
 

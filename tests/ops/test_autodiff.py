@@ -12,7 +12,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from elementwise_reference import ONE_OF_EACH_KIND
-from numerics import FLOATS, Arrays, assert_same_bits, assert_ulp, central_difference, layouts, loss_dtype, quick
+from numerics import (
+    FLOATS,
+    Arrays,
+    assert_same_bits,
+    assert_ulp,
+    central_difference,
+    few_on_gpu,
+    layouts,
+    loss_dtype,
+    quick,
+)
 from numpy.testing import assert_allclose
 
 from softgrad import ops
@@ -176,7 +186,7 @@ SOFTMAX_OPTIONS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("options", SOFTMAX_OPTIONS)
+@pytest.mark.parametrize("options", few_on_gpu(SOFTMAX_OPTIONS, SOFTMAX_OPTIONS[0], SOFTMAX_OPTIONS[3]))
 @pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
 def test_softmax_family(backend: Arrays, name: str, options: dict[str, Any]) -> None:
     def f(x: Any) -> Any:
@@ -724,7 +734,7 @@ def test_what_a_variable_says_of_itself(backend: Arrays) -> None:
 
 
 @pytest.mark.parametrize("activation", ["silu", "tanh"])  # one saves its input, the other its output
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", few_on_gpu(["float32", "float64"], "float32"))
 def test_network_like_the_trainer_s(backend: Arrays, dtype: str, activation: str) -> None:
     rows, sizes = 6, (7, 8, 5, 4)
     model = MLP(sizes, activation, dtype, backend.backend)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import reference
-from numerics import FLOATS, Arrays, assert_same_bits, loss_dtype, quarters, quick
+from numerics import FLOATS, Arrays, assert_same_bits, few_on_gpu, loss_dtype, quarters, quick
 
 from softgrad import ops
 
@@ -36,7 +36,7 @@ def given(backend: Arrays, options: dict[str, Any], probabilities: bool = False)
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-@pytest.mark.parametrize("probabilities", [False, True])
+@pytest.mark.parametrize("probabilities", few_on_gpu([False, True], False))
 @pytest.mark.parametrize("chunk_rows", CHUNKS)
 def test_like_the_logits_computed_whole(
     backend: Arrays, chunk_rows: int | None, probabilities: bool, options: dict[str, Any]

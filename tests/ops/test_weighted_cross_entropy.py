@@ -15,6 +15,7 @@ from numerics import (
     assert_same_bits,
     assert_ulp,
     central_difference,
+    few_on_gpu,
     labelled_logits,
     layouts,
     loss_dtype,
@@ -41,7 +42,11 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 # A class alone; a part of a vector, several; rows that begin at a multiple of sixteen bytes or not.
-SIZES = [(1, np.float64), (35, np.float64), pytest.param(10, np.float32, marks=pytest.mark.slow)]
+SIZES = [
+    pytest.param(1, np.float64, marks=pytest.mark.alike),
+    (35, np.float64),
+    pytest.param(10, np.float32, marks=pytest.mark.slow),
+]
 
 # exp, the sums, division, the coefficient with its three roundings of options, the factor of the mean.
 ULP = 8
@@ -103,7 +108,7 @@ def check(
 # ---- values
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("options", few_on_gpu(OPTIONS, *OPTIONS[2:7]), ids=str)  # some alone, and all together
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("classes", "dtype"), SIZES)
 def test_loss_and_gradient(backend: Arrays, classes: int, dtype: type, kind: str, options: dict[str, Any]) -> None:
@@ -305,7 +310,7 @@ def test_without_the_check_a_bad_label_makes_only_its_row_nan(backend: Arrays, b
 # ---- edges
 
 
-@pytest.mark.parametrize(("classes", "place"), [(3, 0), (20, -1), (257, 0)])
+@pytest.mark.parametrize(("classes", "place"), [(3, 0), pytest.param(20, -1, marks=pytest.mark.alike), (257, 0)])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("value", [NAN, INF])
 def test_nan_and_infinity_make_their_row_nan(
@@ -331,7 +336,7 @@ def test_capped_infinities_are_finite(backend: Arrays) -> None:
     assert backend.get(grad)[0, [0, 2]].tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("classes", [3, 20, 257])
+@pytest.mark.parametrize("classes", few_on_gpu([3, 20, 257], 257))
 def test_minus_infinity(backend: Arrays, classes: int) -> None:
     # Where a class that cannot be has no coefficient it contributes 0; where it has one the loss is infinite and the
     # gradient finite.

@@ -59,6 +59,14 @@ def one_quick(values: Sequence[Any]) -> list[Any]:
     return quick(values, values[0])
 
 
+def few_on_gpu(values: Iterable[Any], *chosen: Any) -> list[Any]:
+    """Values for a parameter, of which a GPU's quick tests take those chosen alone.
+
+    The others go the same way in kernels of their own, which take seconds to compile.
+    """
+    return [value if value in chosen else pytest.param(value, marks=pytest.mark.alike) for value in values]
+
+
 def ulp_size(magnitude: np.ndarray, dtype: Any) -> np.ndarray:
     """The distance of neighbouring numbers of the dtype at a magnitude; below its normal numbers, the smallest one."""
     info = finfo(dtype)  # of bfloat16 too
