@@ -62,16 +62,19 @@ $(COMPILER): $(INSTALLED)
 	$(INSTALL) '.[compile]'
 	@touch $@
 
-test-gpu-compiled: $(COMPILER)  ## Compile every GPU kernel for three architectures, and look at the machine code.
-	$(BIN)/python -m pytest --numprocesses=auto -rP tests/kernels/test_cuda_compile.py tests/kernels/test_cuda_launch.py
+test-gpu-compiled: $(COMPILER)  ## Compile the GPU kernels for three architectures, and look at the machine code. ALL=1: float64, too.
+	$(BIN)/python -m pytest --numprocesses=auto -rP -m "$(if $(ALL),,not slow)" \
+		tests/kernels/test_cuda_compile.py tests/kernels/test_cuda_launch.py
 
-# Each architecture once, and each order of warps: forward, backward, and at random from a seed.
-test-gpu-executed: $(COMPILER)  ## The tests of the GPU backend over the kernels' PTX, executed on the processor.
+# An architecture and an order of warps (forward, backward, and at random from a seed) for each part of the tests, or with
+# ALL=1 for all of them. Counts are of sm_90.
+test-gpu-executed: $(COMPILER)  ## The tests of the GPU backend over the kernels' PTX, executed on the processor. ALL=1: slow ones, too.
 	rm -rf build/executed
-	for run in sm_90:forward sm_80:reverse sm_100:1; do \
-		SOFTGRAD_PTX=$${run%:*} SOFTGRAD_PTX_ORDER=$${run#*:} SOFTGRAD_PTX_TOTALS=build/executed \
-			$(BIN)/python -m pytest --numprocesses=auto -m "gpu and not slow" tests || exit 1; \
-	done
+	execute() { export SOFTGRAD_PTX=$$1 SOFTGRAD_PTX_ORDER=$$2 SOFTGRAD_PTX_TOTALS=build/executed; shift 2; \
+		$(BIN)/python -m pytest --numprocesses=auto -m "gpu$(if $(ALL),, and not slow)" $(if $(ALL),tests,$$@) || exit 1; }; \
+	execute sm_90 forward tests/kernels tests/ops/test_[a-e]*.py; \
+	execute sm_80 reverse tests/ops/test_[f-l]*.py tests/bench tests/train tests/test_*.py; \
+	execute sm_100 1 tests/ops/test_[m-z]*.py
 	PYTHONPATH=tests/support $(BIN)/python -m ptx.totals build/executed
 
 gpu-counts: $(COMPILER)  ## What every operation costs on a GPU, by executing its kernels' PTX: bench/results/gpu-counts.md.

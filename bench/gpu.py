@@ -2,9 +2,8 @@
 
     python -m softgrad.bench.gpu FOLDER [--data-dir DATA] [--seconds N]
 
-Writes gpu.json and gpu.md; where FOLDER has gpu-counts.md, with what was predicted beside what was measured. Of the
-activations a choice is measured, one of each kind of formula; `softgrad bench ops`
-measures them all.
+Writes gpu.json and gpu.md, with what was expected beside what was measured, of kernels where FOLDER has gpu-counts.md.
+Of the activations a choice is measured, one of each kind of formula; `softgrad bench ops` measures them all.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ import click
 
 from softgrad.bench.cases import OPERATIONS, QUICK_OPERATIONS, find_operations
 from softgrad.bench.peers import find_peers
-from softgrad.bench.predictions import predicted_sheet
+from softgrad.bench.predictions import host_sheet, predicted_sheet
 from softgrad.bench.progress import run_with_progress, train_with_progress
 from softgrad.bench.report import markdown, ops_report, print_report
 from softgrad.bench.results import Results
 from softgrad.bench.settings import DTYPES, ON_GPU, QUICK_BUDGET, Settings
 from softgrad.bench.training import TrainingSettings, training_report
 from softgrad.ops.backend import get_backend
-from softgrad.train import load_dataset, strict_json
+from softgrad.train import TrainConfig, load_dataset, strict_json
 from softgrad.train.atomic import atomic_write
 
 EPOCHS, ROUNDS = 10, 2
@@ -59,7 +58,8 @@ def main(folder: Path, data_dir: Path | None, seconds: float) -> None:
     data = load_dataset("auto", data_dir, download=False)
     epochs = TrainingSettings("gpu", data.name, str(data_dir) if data_dir else None, EPOCHS, ROUNDS, ON_GPU)
     training = train_with_progress(epochs)
-    reports.append(training_report(training))
+    report, steps = training_report(training), math.ceil(len(data.train_images) / TrainConfig().batch_size)
+    reports.append(replace(report, sheets=(*report.sheets, host_sheet(results, training, steps))))
     found["train"] = training.to_json()
     _write(folder, found, "\n".join(map(markdown, reports)))
     for report in reports:

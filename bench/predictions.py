@@ -1,7 +1,7 @@
-"""What the model made of the kernels' counts, beside what was measured: how far to believe it, where to look first.
+"""What was expected of a GPU before there was one, beside what was measured: how far to believe it, where to look.
 
 The table of counts is written by `make gpu-counts`; its last columns are the share of a copy's rate that a model of
-two cards predicts of large arrays.
+two cards predicts of large arrays. Small work takes the host's time, which `make host-time` tells.
 """
 
 from __future__ import annotations
@@ -9,8 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from softgrad.bench.results import Cell, Results
+from softgrad.bench.results import OURS, Cell, Results
 from softgrad.bench.sheets import NOTHING, Sheet, shape_text
+from softgrad.bench.training import TrainingResults
+
+# Microseconds of the host, by `make host-time` (bench/NOTES.md): of `ops.softmax` of a small matrix, and of a training
+# step; what that launches, products included; and what the driver may add for each launch.
+SOFTMAX, STEP, STEP_LAUNCHES, DRIVER = 3.5, 102.0, 16, 2.5
 
 # The columns of the table that tell its rows apart, and those that are counted; behind them are the cards.
 KEYS, COUNTED = 3, 6
@@ -30,6 +35,19 @@ def predicted_sheet(results: Results, table: Path) -> Sheet:
         ("", "shape", "dtype", "measured", *cards, "of the better"),
         tuple(_texts(*row) for row in sorted(rows, key=lambda row: row[0])),
         names=3,
+    )
+
+
+def host_sheet(results: Results, training: TrainingResults, steps: int) -> Sheet:
+    """The host's microseconds for a small call, and for a step of training whose epochs have so many."""
+    found = [("ops.softmax of 128 x 10", SOFTMAX + DRIVER, one.call) for one in results.overheads]
+    step = training.epoch_seconds(OURS) / steps
+    found.append(("a training step, 784-256-128-10", STEP + STEP_LAUNCHES * DRIVER, step))
+    return Sheet(
+        "Small work, in microseconds: as the host's time and the number of launches say, and measured",
+        ("", "expected", "measured", "of the expected"),
+        tuple((name, f"{us:.1f}", f"{time * 1e6:.1f}", f"{time * 1e6 / us:.2f}") for name, us, time in found),
+        names=1,
     )
 
 

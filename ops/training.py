@@ -40,7 +40,7 @@ def classification_step(
     product, bias, grad = backend.bits(product), backend.bits(bias), backend.bits(grad)
     if kernels.classification_step(product, bias, labels, loss_sum, correct, grad):
         return
-    kernels.bias_activation_forward(IDENTITY, product, bias, (), None, product)
+    add_bias(backend, product, bias)
     right = kernels.count_correct(product, labels)
     loss = kernels.softmax_cross_entropy_with_grad(product, labels, None, rows, 1.0 / rows, None, grad)
     add_up(loss_sum, correct, dtype.type(loss) if type(loss) is float else loss, right, rows)

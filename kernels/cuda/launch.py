@@ -41,6 +41,7 @@ THREADS = 256
 # What kernels that are launched with shared memory may declare beside that, and CUDA's number for how much that may be.
 STATIC_SHARED = 2048
 MOST_DYNAMIC_SHARED = 8
+
 # The types of numbers that kernels are given.
 NUMBERS = frozenset(np.sctypeDict.values())
 

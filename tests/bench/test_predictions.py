@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from softgrad.bench.predictions import predicted_sheet
-from softgrad.bench.results import Cell, Results, Time
+from softgrad.bench.predictions import host_sheet, predicted_sheet
+from softgrad.bench.results import OURS, Cell, Overhead, Results, Time
 from softgrad.bench.settings import ON_GPU, Settings
 from softgrad.bench.sheets import shape_text
+from softgrad.bench.training import Training, TrainingResults, TrainingSettings
 
 COUNTS = Path(__file__).resolve().parents[2] / "bench" / "results" / "gpu-counts.md"
 
@@ -53,3 +54,14 @@ def test_the_table_that_is_kept_can_be_read(operation: str) -> None:
     ((name, *_, ratio),) = predicted_sheet(results, COUNTS).rows
     assert name == operation
     assert float(ratio) > 0
+
+
+def test_the_host_s_time_is_expected_and_found() -> None:
+    results = Results(Settings((), ("float32",), (ON_GPU,), (), 1.0, False, "gpu"))
+    results.overheads.append(Overhead(ON_GPU, 2e-6, 12e-6, 11e-6))
+    training = TrainingResults(TrainingSettings("gpu", "digits", None, 2, 1, ON_GPU), "a card", "not set")
+    training.trainings.append(Training(OURS, (1e-3, 1.42e-3, 2e-3), (0.5, 0.6, 0.7)))
+    assert host_sheet(results, training, 10).rows == (
+        ("ops.softmax of 128 x 10", "6.0", "12.0", "2.00"),
+        ("a training step, 784-256-128-10", "142.0", "142.0", "1.00"),
+    )
