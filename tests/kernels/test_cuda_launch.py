@@ -134,7 +134,7 @@ def test_nothing_is_written_before_a_launch_of_several_is_refused(
     logits, labels, losses = Matrix(2, 40_000), Matrix(2, dtype=np.int64), Matrix(2)
     for grad, aim in ((Matrix(2, 40_000, device=1), labels), (Matrix(2, 40_000), Matrix(2, dtype=np.int64, device=1))):
         with pytest.raises(ValueError, match="got one on device 1"):
-            softmax_cross_entropy_with_grad(logits, aim, options, 1.0, losses, grad)
+            softmax_cross_entropy_with_grad(logits, aim, options, 2, 1.0, losses, grad)
     assert cupy.launches or options is not None
     assert not any(losses is one or grad is one for _, _, arguments in cupy.launches for one in arguments)
 
