@@ -42,12 +42,15 @@ def held_plan(classes: int, *arrays: Any, twice: bool = False) -> tuple[Plan, bo
     """
     number, most, lanes = number_dtype(arrays[0].dtype).char, shared_bytes(), lanes_for(*arrays)
     blocks = (MOST_THREADS[number] // 2, (most - DRIVER_BYTES) // 2), (MOST_THREADS[number], most)
+    # Rounds in whole groups of those that are read at once, if there is room for such, or else in the others'.
+    groups = _at_once(number, lanes, twice), _at_once(number, lanes, not twice), 1
     for both in (True, False) if twice else (False,):
         for most_threads, room in blocks:
-            plan = _plan(classes, lanes, number, most_threads, _at_once(number, lanes, twice))
-            few = _places(plan, classes) <= SETTLED_EVERY * plan.threads  # of a thread's sums
-            if few and _bytes(plan, classes, both) + STATIC_SHARED <= room:
-                return plan, both
+            for at_once in groups:
+                plan = _plan(classes, lanes, number, most_threads, at_once)
+                few = _places(plan, classes) <= SETTLED_EVERY * plan.threads  # of a thread's sums
+                if few and _bytes(plan, classes, both) + STATIC_SHARED <= room:
+                    return plan, both
     return None
 
 

@@ -230,9 +230,9 @@ def _no_exponentials(zero):
 
 
 def all_exponentials_of(plan: Plan, shift: Function) -> Summed:
-    """The sum of all exponentials, which are left in `values`, in two parts: where a small rest need not be exact.
+    """As `exponentials_of`, which leaves them in `values`, without terms, where a small rest need not be exact.
 
-    A thread's begins at 1, which none of them exceeds.
+    A thread's sum of all of them begins at 1, which none of them exceeds.
     """
     items, team_sum = plan.items, team_for(plan).sum
 
@@ -245,7 +245,8 @@ def all_exponentials_of(plan: Plan, shift: Function) -> Summed:
 
     def settle(sums):
         total, carry = sums
-        return team_sum(total - const(total, 1.0), carry)
+        total, carry = team_sum(total - const(total, 1.0), carry)
+        return together(*two_sum(total, carry, const(total, -1.0))), const(total, 0.0)
 
     return Summed(_one, jitable(add), jitable(settle))
 

@@ -29,7 +29,7 @@ from softgrad.kernels.cuda.wide import (
 from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, exp_nonpositive
 from softgrad.kernels.formulas.softmax import Normalised, infinite_shift, log_sum, plain_shift, shifted_logit
-from softgrad.kernels.formulas.sums import together, two_sum
+from softgrad.kernels.formulas.sums import together
 from softgrad.kernels.simd.half import number_dtype
 
 Formula = Callable[..., Any]
@@ -76,17 +76,11 @@ def _normalised_row(plan: Plan, row: Normalised, shift: Formula) -> Work:
         rest, _ = sums
         return rest, of_rest(rest)
 
-    def settle_all(sums, largest, target, weight, temperature):
-        total, carry = sums
-        rest = together(*two_sum(total, carry, const(total, -1.0)))
-        return rest, of_rest(rest)
-
     def finish(values, others, uncapped, place, target, norm, temperature):
         normalise(values, norm)
 
-    if row.keeps == "e":
-        return Work(all_exponentials_of(plan, shift), jitable(settle_all), jitable(finish))
-    return Work(exponentials_of(plan, shift, row.keeps), jitable(settle), jitable(finish))
+    summed = all_exponentials_of(plan, shift) if row.keeps == "e" else exponentials_of(plan, shift, row.keeps)
+    return Work(summed, jitable(settle), jitable(finish))
 
 
 def _gradient_row(plan: Plan, row: Normalised, plain: bool) -> Work:

@@ -87,6 +87,7 @@ def test_rows_are_held_as_far_as_shared_memory_goes(
             assert needed >= classes * array.dtype.itemsize * (1 + both)
             assert WARP <= plan.threads <= MOST_THREADS[plan.number]
             assert held._places(plan, classes) <= 1.1 * classes  # nearly no work beyond the row
+        assert (one is None) == (two is None)
     # Nothing but the end of a round is left unused.
     assert held.held_plan((most - STATIC_SHARED - (16 << 10)) // array.dtype.itemsize, array) is not None
     assert held.held_plan(most // array.dtype.itemsize, array) is None

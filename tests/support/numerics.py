@@ -51,7 +51,11 @@ class Arrays:
 
 def quick(values: Iterable[Any], *chosen: Any) -> list[Any]:
     """Values for a parameter, all but those chosen marked slow."""
-    return [value if value in chosen else pytest.param(value, marks=pytest.mark.slow) for value in values]
+    return _marked(values, chosen, pytest.mark.slow)
+
+
+def _marked(values: Iterable[Any], unmarked: Sequence[Any], mark: pytest.MarkDecorator) -> list[Any]:
+    return [value if value in unmarked else pytest.param(value, marks=mark) for value in values]
 
 
 def one_quick(values: Sequence[Any]) -> list[Any]:
@@ -64,7 +68,7 @@ def few_on_gpu(values: Iterable[Any], *chosen: Any) -> list[Any]:
 
     The others go the same way in kernels of their own, which take seconds to compile.
     """
-    return [value if value in chosen else pytest.param(value, marks=pytest.mark.alike) for value in values]
+    return _marked(values, chosen, pytest.mark.alike)
 
 
 def ulp_size(magnitude: np.ndarray, dtype: Any) -> np.ndarray:
