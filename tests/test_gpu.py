@@ -6,13 +6,14 @@ The other tests run over it, too, by their `backend` fixture, where there is a G
 from __future__ import annotations
 
 import math
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
 from devices import STAND_IN, gpu_or_skip
 from numba.core import config
-from numerics import Arrays, assert_ulp
+from numerics import KERNEL_DTYPES, SIMULATED_MOST, Arrays, assert_ulp, few_on_gpu, few_together_on_gpu
 
 from softgrad import ops
 from softgrad.ops.backend import get_backend
@@ -41,13 +42,21 @@ WIDTHS = [1, 3, 7, 16, 17, 40, 100, 257, 512, 600]
 WIDTHS += [900, 901] if config.ENABLE_CUDASIM else [4097, 20_000, 40_001, 131_072, 131_073]
 
 
-@pytest.mark.parametrize("classes", WIDTHS)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+# Each way in one dtype at least; the others take seconds a kernel to compile.
+NARROW = [(3, np.float32), (7, np.float64), (16, np.float32), (40, np.float64), (100, np.float32), (257, np.float64)]
+WIDE = [(4097, np.float32), (20_000, np.float32), (40_001, np.float32), (131_072, np.float64), (131_073, np.float32)]
+EVERY_WIDTH = few_together_on_gpu(product(WIDTHS, KERNEL_DTYPES), *NARROW, (600, np.float32), *WIDE)
+
+
+@pytest.mark.parametrize(("classes", "dtype"), EVERY_WIDTH)
 def test_rows_of_every_width(classes: int, dtype: type) -> None:
-    rows = 1 if config.ENABLE_CUDASIM and classes > 700 else 2
+    rows = 2 if classes > 128 else 130  # a whole block of threads that have a row each, and a part of one
+    if config.ENABLE_CUDASIM:
+        rows = 1 if classes > 700 else min(rows, SIMULATED_MOST // classes, 34)
     x, grad = logits(rows, classes, dtype), logits(rows, classes, dtype)
     y, log_y = ops.softmax(x), ops.log_softmax(x)
-    labels = np.array([classes - 1, classes // 2])[:rows]
+    labels = rng.integers(0, classes, rows)
+    labels[0] = classes - 1
     put, get = GPU.put, GPU.get
 
     def check(name: str, *arrays: np.ndarray, floor: object = 0.0) -> None:
@@ -77,7 +86,7 @@ def test_rows_of_every_width(classes: int, dtype: type) -> None:
 KINDS_OF_ROWS = [5, 40, 600] + ([] if config.ENABLE_CUDASIM else [20_001, 60_000])
 
 
-@pytest.mark.parametrize("classes", KINDS_OF_ROWS)
+@pytest.mark.parametrize("classes", few_on_gpu(KINDS_OF_ROWS, 5, 600, 20_001, 60_000))
 @pytest.mark.parametrize("value", [-np.inf, np.inf, np.nan])
 def test_a_special_logit_anywhere_in_a_row_is_as_on_the_cpu(classes: int, value: float) -> None:
     x, labels = logits(2, classes), np.array([0, 1])
@@ -89,9 +98,9 @@ def test_a_special_logit_anywhere_in_a_row_is_as_on_the_cpu(classes: int, value:
         for one, other in zip(*((r if isinstance(r, tuple) else (r,)) for r in (expected, found)), strict=True):
             np.testing.assert_allclose(GPU.get(other), one, rtol=1e-6, atol=1e-6)
 
-    for name in ("softmax", "log_softmax"):
-        check(name, x)
-        check(name, x, temperature=0.5)
+    check("softmax", x)
+    check("softmax", x, temperature=0.5)
+    check("log_softmax", x)
     check("logsumexp", x)
     check("softmax_cross_entropy_with_grad", x, labels, reduction="none")
     check("softmax_cross_entropy_with_grad", x, labels, reduction="none", label_smoothing=0.1)
@@ -122,8 +131,14 @@ OPTIONS = (
 
 # In registers though rows begin anywhere, in shared memory, once and twice, and in parts.
 @pytest.mark.skipif(config.ENABLE_CUDASIM, reason="blocks of the simulator's size have such rows in tests/ops")
-@pytest.mark.parametrize("classes", [4097, 16_390, 40_001, 60_001])
-@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: " ".join(options))
+@pytest.mark.parametrize(
+    ("classes", "options"),
+    few_together_on_gpu(
+        product([4097, 16_390, 40_001, 60_001], OPTIONS),
+        (4097, OPTIONS[2]), (16_390, OPTIONS[1]), (40_001, OPTIONS[0]), (40_001, OPTIONS[1]), (60_001, OPTIONS[1]),
+    ),
+    ids=lambda value: " ".join(value) if isinstance(value, dict) else None,
+)  # fmt: skip
 def test_losses_with_options_of_wide_rows(classes: int, options: dict[str, Any]) -> None:
     x, weight, options = logits(3, classes), np.linspace(0.5, 1.5, classes, dtype=np.float32), dict(options)
     targets = ops.softmax(logits(3, classes)) if options.pop("probabilities", False) else np.array([classes - 1, 1, 3])

@@ -5,6 +5,7 @@ A launch takes longer than what it does to a batch. They are counted by the stan
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from importlib import import_module
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from devices import EXECUTED, gpu_or_skip
-from numerics import Arrays
+from numerics import Arrays, few_together_on_gpu
 
 from softgrad import ops
 from softgrad.kernels.cuda import launch, sums
@@ -96,9 +97,17 @@ def test_a_training_step_is_eight_launches_and_the_products(optimizer: str) -> N
     assert counted(lambda: run._train_batch(order)) == (8, 8)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(("rows", "classes"), [(1, 1), (7, 3), (130, 10), (300, 16), (5, 100), (4, 600), (3, 1000)])
-def test_a_step_of_one_launch_has_the_bits_of_its_parts(rows: int, classes: int, dtype: type) -> None:
+STEPS = [(1, 1), (133, 3), (130, 10), (300, 16), (5, 100), (4, 600), (3, 1000)]
+
+
+BOTH = itertools.product([np.float32, np.float64], STEPS)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size"), few_together_on_gpu(BOTH, *((np.float32, size) for size in STEPS[1:5]), (np.float64, STEPS[6]))
+)
+def test_a_step_of_one_launch_has_the_bits_of_its_parts(dtype: type, size: tuple[int, int]) -> None:
+    rows, classes = size
     product, bias, labels = (
         normal(rows, classes, dtype=dtype),
         normal(classes, dtype=dtype),

@@ -10,7 +10,7 @@ from numba import cuda, int64
 
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for
 from softgrad.kernels.cuda.launches import Launch, Launches
-from softgrad.kernels.cuda.memory import LOAD, NUMBER, PACK, STORE, UNPACK, are_aligned, lanes_for
+from softgrad.kernels.cuda.memory import LOAD, NUMBER, PACK, STORE, UNPACK, are_aligned, lanes_for, partly_of
 from softgrad.kernels.formulas.registry import Formula
 from softgrad.kernels.simd.half import number_dtype
 
@@ -28,22 +28,26 @@ PACKS = 2
 def unary(formula: Formula, lanes: int, number: str) -> Kernel:
     """The kernel of out = formula(x, *numbers)."""
     load, store, unpack, pack, number_type = LOAD[lanes], STORE[lanes], UNPACK[lanes], PACK[lanes], NUMBER[number]
-    items, step = PACKS * lanes, THREADS * lanes
+    (take, give), items = partly_of(lanes), PACKS * lanes
 
     def kernel(x, out, size, numbers):
         values = cuda.local.array(items, number_type)
         i = int64(cuda.blockIdx.x) * (THREADS * items) + cuda.threadIdx.x * lanes
-        if i + (items - lanes) * THREADS + lanes <= size:
+        whole = i + (items - lanes) * THREADS + lanes <= size
+        if whole:
             for k in range(0, items, lanes):
                 unpack(values, k, load(x, i + k * THREADS))
-            for k in range(items):
-                values[k] = formula(values[k], *numbers)
+        else:
+            for k in range(0, items, lanes):
+                take(values, k, x, i + k * THREADS, size)
+        for k in range(items):
+            values[k] = formula(values[k], *numbers)
+        if whole:
             for k in range(0, items, lanes):
                 store(out, i + k * THREADS, pack(values, k))
         else:
-            for begin in range(i, size, step):
-                for k in range(begin, min(begin + lanes, size)):
-                    out[k] = formula(x[k], *numbers)
+            for k in range(0, items, lanes):
+                give(values, k, out, i + k * THREADS, size)
 
     return Kernel(kernel)
 
@@ -52,24 +56,29 @@ def unary(formula: Formula, lanes: int, number: str) -> Kernel:
 def binary(formula: Formula, lanes: int, number: str) -> Kernel:
     """The kernel of out = formula(x, y, *numbers)."""
     load, store, unpack, pack, number_type = LOAD[lanes], STORE[lanes], UNPACK[lanes], PACK[lanes], NUMBER[number]
-    items, step = PACKS * lanes, THREADS * lanes
+    (take, give), items = partly_of(lanes), PACKS * lanes
 
     def kernel(x, y, out, size, numbers):
         values = cuda.local.array(items, number_type)
         others = cuda.local.array(items, number_type)
         i = int64(cuda.blockIdx.x) * (THREADS * items) + cuda.threadIdx.x * lanes
-        if i + (items - lanes) * THREADS + lanes <= size:
+        whole = i + (items - lanes) * THREADS + lanes <= size
+        if whole:
             for k in range(0, items, lanes):
                 unpack(values, k, load(x, i + k * THREADS))
                 unpack(others, k, load(y, i + k * THREADS))
-            for k in range(items):
-                values[k] = formula(values[k], others[k], *numbers)
+        else:
+            for k in range(0, items, lanes):
+                take(values, k, x, i + k * THREADS, size)
+                take(others, k, y, i + k * THREADS, size)
+        for k in range(items):
+            values[k] = formula(values[k], others[k], *numbers)
+        if whole:
             for k in range(0, items, lanes):
                 store(out, i + k * THREADS, pack(values, k))
         else:
-            for begin in range(i, size, step):
-                for k in range(begin, min(begin + lanes, size)):
-                    out[k] = formula(x[k], y[k], *numbers)
+            for k in range(0, items, lanes):
+                give(values, k, out, i + k * THREADS, size)
 
     return Kernel(kernel)
 

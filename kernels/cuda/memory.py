@@ -8,6 +8,7 @@ beside the first a pack of as many takes more accesses, or a smaller one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 from numba import cuda, float32, float64, int64
@@ -231,6 +232,25 @@ def pack8(values, at):
 
 UNPACK = {1: unpack1, 2: unpack2, 4: unpack4, 8: unpack8}
 PACK = {1: pack1, 2: pack2, 4: pack4, 8: pack8}
+
+
+# ---- of a pack those elements that lie before the array's end, one by one
+
+
+@cache
+def partly_of(lanes: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Build ``take(values, at, pointer, index, size)``, which puts 0 for the others, and ``give``, the way back."""
+
+    def take(values, at, pointer, index, size):
+        for k in range(lanes):
+            values[at + k] = pointer[index + k] if index + k < size else values.dtype.type(0)
+
+    def give(values, at, pointer, index, size):
+        for k in range(lanes):
+            if index + k < size:
+                pointer[index + k] = values[at + k]
+
+    return jitable(take), jitable(give)
 
 
 @device

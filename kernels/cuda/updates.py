@@ -10,7 +10,17 @@ from numba import cuda
 from softgrad.kernels.cuda.elementwise import of_dtype
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for
 from softgrad.kernels.cuda.launches import Launch, Launches
-from softgrad.kernels.cuda.memory import LOAD, NUMBER, PACK, STORE, UNPACK, are_aligned, lanes_for, thread_of_grid
+from softgrad.kernels.cuda.memory import (
+    LOAD,
+    NUMBER,
+    PACK,
+    STORE,
+    UNPACK,
+    are_aligned,
+    lanes_for,
+    partly_of,
+    thread_of_grid,
+)
 from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.registry import UpdateRule
 from softgrad.kernels.simd.half import number_dtype
@@ -38,29 +48,30 @@ def update_kernel(rule: UpdateRule, lanes: int, number: str) -> Kernel:
     """The kernel of a rule over (param, *states), the gradient and the numbers."""
     load, store, unpack, pack, number_type = LOAD[lanes], STORE[lanes], UNPACK[lanes], PACK[lanes], NUMBER[number]
     formula, count = rule.step, 1 + len(rule.states)
-    places = count * lanes
+    (take, give), places = partly_of(lanes), count * lanes
 
     def kernel(arrays, grad, size, numbers):
         values = cuda.local.array(places, number_type)
         grads = cuda.local.array(lanes, number_type)
         i = thread_of_grid() * lanes
-        if i + lanes <= size:
+        whole = i + lanes <= size
+        if whole:
             unpack(grads, 0, load(grad, i))
             for j in range(count):
                 unpack(values, j * lanes, load(arrays[j], i))
-            for k in range(lanes):
-                taken = _take_each(arrays, values, k, lanes)
-                _put_each(formula(taken[0], grads[k], *taken[1:], *numbers), values, k, lanes)
+        else:
+            take(grads, 0, grad, i, size)
+            for j in range(count):
+                take(values, j * lanes, arrays[j], i, size)
+        for k in range(lanes):
+            taken = _take_each(arrays, values, k, lanes)
+            _put_each(formula(taken[0], grads[k], *taken[1:], *numbers), values, k, lanes)
+        if whole:
             for j in range(count):
                 store(arrays[j], i, pack(values, j * lanes))
         else:
-            for k in range(i, size):
-                for j in range(count):
-                    values[j] = arrays[j][k]
-                taken = _take_each(arrays, values, 0, 1)
-                _put_each(formula(taken[0], grad[k], *taken[1:], *numbers), values, 0, 1)
-                for j in range(count):
-                    arrays[j][k] = values[j]
+            for j in range(count):
+                give(values, j * lanes, arrays[j], i, size)
 
     return Kernel(kernel)
 

@@ -71,6 +71,11 @@ def few_on_gpu(values: Iterable[Any], *chosen: Any) -> list[Any]:
     return _marked(values, chosen, pytest.mark.alike)
 
 
+def few_together_on_gpu(values: Iterable[tuple[Any, ...]], *chosen: tuple[Any, ...]) -> list[Any]:
+    """As `few_on_gpu`, values for several parameters at once."""
+    return [value if value in chosen else pytest.param(*value, marks=pytest.mark.alike) for value in values]
+
+
 def ulp_size(magnitude: np.ndarray, dtype: Any) -> np.ndarray:
     """The distance of neighbouring numbers of the dtype at a magnitude; below its normal numbers, the smallest one."""
     info = finfo(dtype)  # of bfloat16 too
