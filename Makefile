@@ -96,14 +96,14 @@ lint: $(INSTALLED)  ## Check style and formatting.
 types: $(INSTALLED)  ## Check types. The link gives mypy a folder with the package's name, which the root has not.
 	@mkdir -p build/typing && ln -sfn ../.. build/typing/softgrad
 	MYPYPATH=build/typing $(BIN)/mypy -p softgrad.bench -p softgrad.kernels -p softgrad.ops -p softgrad.train \
-		-m softgrad -m softgrad.cli -m softgrad.failures -m softgrad.terminal
+		-m softgrad -m softgrad.cli -m softgrad.failures -m softgrad.formulas -m softgrad.terminal
 
 stubs: $(INSTALLED)  ## Write ops/__init__.pyi, the public functions' types, from their signatures.
 	$(BIN)/python tools/make_stubs.py
 
-docs: $(INSTALLED)  ## The public functions' pages, build/docs/softgrad/ops.html and ops/autodiff.html, from their docstrings.
+docs: $(INSTALLED)  ## The public functions' pages, build/docs/softgrad/ops.html, ops/autodiff.html and formulas.html.
 	$(BIN)/python -m pdoc --docformat numpy --no-show-source --output-directory build/docs softgrad.ops '!softgrad[.]ops[.]' \
-		softgrad.ops.autodiff '!softgrad[.]ops[.]autodiff[.]'
+		softgrad.ops.autodiff '!softgrad[.]ops[.]autodiff[.]' softgrad.formulas
 
 format: $(INSTALLED)  ## Format the code.
 	$(BIN)/ruff check --fix .

@@ -14,7 +14,7 @@ PACKAGES = ("ops", "train", "kernels.formulas", "kernels.simd", "kernels.cpu")
 
 
 def _examples() -> Iterator[DocTest]:
-    modules = [import_module(f"softgrad.{name}") for name in ("terminal", "failures", *PACKAGES)]
+    modules = [import_module(f"softgrad.{name}") for name in ("formulas", "terminal", "failures", *PACKAGES)]
     for package in PACKAGES:
         path = import_module(f"softgrad.{package}").__path__
         modules += [import_module(module.name) for module in walk_packages(path, f"softgrad.{package}.")]

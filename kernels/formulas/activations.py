@@ -94,22 +94,22 @@ def relu_backward(grad, y):
 
 @activation(formula="x if x > 0 else negative_slope x")
 def leaky_relu(x, negative_slope=0.01):
-    return where(x > const(x, 0.0), x, negative_slope * x)
+    return where(x > const(x, 0.0), x, const(x, negative_slope) * x)
 
 
 @backward_of(leaky_relu, derivative="1 if x > 0 else negative_slope")
 def leaky_relu_backward(grad, x, negative_slope):
-    return keep_nan(x, where(x > const(x, 0.0), grad, negative_slope * grad))
+    return keep_nan(x, where(x > const(x, 0.0), grad, const(x, negative_slope) * grad))
 
 
 @activation(formula="x if x > 0 else alpha (exp(x) - 1)")
 def elu(x, alpha=1.0):
-    return where(x > const(x, 0.0), x, alpha * expm1(x))
+    return where(x > const(x, 0.0), x, const(x, alpha) * expm1(x))
 
 
 @backward_of(elu, derivative="1 if x > 0 else alpha exp(x)")
 def elu_backward(grad, x, alpha):
-    return keep_nan(x, where(x > const(x, 0.0), grad, grad * (alpha * exp(x))))
+    return keep_nan(x, where(x > const(x, 0.0), grad, grad * (const(x, alpha) * exp(x))))
 
 
 SELU_ALPHA = 1.6732632423543772848170429916717
@@ -135,12 +135,13 @@ def selu_backward(grad, x):
     check=lambda alpha: None if alpha != 0 else f"alpha must not be 0; got {alpha:g}",
 )
 def celu(x, alpha=1.0):
+    alpha = const(x, alpha)
     return where(x > const(x, 0.0), x, alpha * expm1(x / alpha))
 
 
 @backward_of(celu, derivative="1 if x > 0 else exp(x / alpha)")
 def celu_backward(grad, x, alpha):
-    return keep_nan(x, where(x > const(x, 0.0), grad, grad * exp(x / alpha)))
+    return keep_nan(x, where(x > const(x, 0.0), grad, grad * exp(x / const(x, alpha))))
 
 
 # ---- Gaussian error linear unit; Hendrycks and Gimpel 2016, arXiv:1606.08415
@@ -289,13 +290,13 @@ def mish_backward(grad, x):
 )
 def softplus(x, beta=1.0):
     """log(1 + exp(beta x)) / beta = max(x, 0) + log1p(exp(-|beta x|)) / beta, for beta > 0."""
-    zero = const(x, 0.0)
+    zero, beta = const(x, 0.0), const(x, beta)
     return where(x < zero, zero, x) + log1p(exp_nonpositive(-fabs(beta * x))) / beta
 
 
 @backward_of(softplus, derivative="sigmoid(beta x)")
 def softplus_backward(grad, x, beta):
-    return grad * sigmoid(beta * x)
+    return grad * sigmoid(const(x, beta) * x)
 
 
 @activation(formula="x / (1 + |x|)")

@@ -36,6 +36,7 @@ def weighted(weight, value):
 )
 def sigmoid_cross_entropy(x, t, pos_weight, weight):
     """w [p t softplus(-x) + (1 - t) softplus(x)], softplus(x) = max(x, 0) + log1p(exp(-|x|)): no term is negative."""
+    pos_weight, weight = const(x, pos_weight), const(x, weight)
     tail = log1p(exp_nonpositive(-fabs(x)))
     positive = weighted(pos_weight * t, at_least(-x, 0.0) + tail)
     negative = weighted(const(x, 1.0) - t, at_least(x, 0.0) + tail)
@@ -49,10 +50,10 @@ def sigmoid_cross_entropy_gradient(x, t, pos_weight, weight):
     With e = exp(-|x|); where t is 0 or 1 one of the two terms is 0, and nothing cancels.
     """
     e = exp_nonpositive(-fabs(x))
-    positive, negative = pos_weight * t, const(x, 1.0) - t
+    positive, negative = const(x, pos_weight) * t, const(x, 1.0) - t
     above = x >= const(x, 0.0)
     terms = fma(where(above, -positive, negative), e, where(above, negative, -positive))
-    return weight * (complement_of_share(e) * terms)
+    return const(x, weight) * (complement_of_share(e) * terms)
 
 
 # ---- differences
@@ -105,7 +106,7 @@ def hinge_loss_gradient(x, t):
 )
 def huber_loss(x, t, delta=1.0):
     """Huber 1964; the second is taken of d / 2, which cannot overflow."""
-    half, quarter = const(x, 0.5), const(x, 0.25)
+    half, quarter, delta = const(x, 0.5), const(x, 0.25), const(x, delta)
     d = x - t
     linear = (delta + delta) * (fabs(half * x - half * t) - quarter * delta)
     return where(fabs(d) <= delta, half * d * d, linear)

@@ -1,6 +1,8 @@
 """How functions are compiled that only other compiled code calls, and what they are called.
 
-Numba adds to each a wrapper by which C could call it. Nobody does, and it is a sixth of what compiling takes.
+Numba adds to each a wrapper by which C could call it. Nobody does, and it is a sixth of what compiling takes. And it
+would have them take after the function that calls them, which may be a user's: one that checks every division for 0, of
+which no SIMD code can be made, or one that allows ``fastmath``, by which sums in two parts lose the second.
 
 The linker knows compiled functions by their qualified names, and so does the compile cache. Two loops from one source,
 over two formulas, must not share a name: one loaded from the cache would be linked to the other's code. So a function
@@ -19,7 +21,7 @@ from numba.core import types
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_OPTIONS = {"no_cfunc_wrapper": True}
+_OPTIONS = {"no_cfunc_wrapper": True, "error_model": "numpy", "fastmath": False}
 
 # Characters of a name; of a longer one its end is a digest.
 LONGEST = 120

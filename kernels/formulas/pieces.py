@@ -13,6 +13,18 @@ def keep_nan(x, value):
 
 
 @jitable
+def minimum(a, b):
+    """The smaller of two numbers, NaN if one of them is."""
+    return where((a <= b) | (a != a), a, b)
+
+
+@jitable
+def maximum(a, b):
+    """The larger of two numbers, NaN if one of them is."""
+    return where((a >= b) | (a != a), a, b)
+
+
+@jitable
 def at_least(x, low):
     """x, but not below `low`; NaN stays."""
     low = const(x, low)

@@ -2,7 +2,7 @@
 
 Compiled, each is its overload in `kernels/simd/primitives.py`; the bodies here define what they mean and serve plain
 Python. Every primitive returns the type it was given: float32 arguments give float32 results, which is why a formula
-writes ``const(x, 0.5)`` and not ``0.5``.
+writes ``const(x, 0.5)`` and not ``0.5``. A number that is no float counts as float64.
 """
 
 from __future__ import annotations
@@ -10,13 +10,18 @@ from __future__ import annotations
 import math
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from numbers import Real
 
 import numpy as np
 
 
 def const(like, value):
     """`value` in the type of `like`."""
-    return type(like)(value)
+    if isinstance(like, float | np.floating):
+        return type(like)(value)
+    if isinstance(like, Real | np.bool_):
+        return float(value)
+    raise TypeError(f"a formula takes numbers; got {type(like).__name__}; of arrays softgrad.ops has the same")
 
 
 def where(condition, a, b):
@@ -31,11 +36,12 @@ def fabs(x):
 
 def copysign(x, sign):
     """|x| with the sign of `sign`."""
-    return np.copysign(x, sign)
+    return np.copysign(const(x, x), sign)
 
 
 def fma(a, b, c):
     """``a * b + c``, rounded once."""
+    a, b, c = const(a, a), const(b, b), const(c, c)
     if not (math.isfinite(a) and math.isfinite(b)):
         return a * b + c
     if not math.isfinite(c):
@@ -43,20 +49,21 @@ def fma(a, b, c):
     exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
     if not exact:
         return a * b + c
+    like = const(a, 0.0) + const(b, 0.0) + const(c, 0.0)
     try:
-        return type(a)(exact)
+        return const(like, exact)
     except OverflowError:
-        return type(a)(math.inf if exact > 0 else -math.inf)
+        return const(like, math.inf if exact > 0 else -math.inf)
 
 
 def sqrt(x):
     """The square root, rounded correctly."""
-    return np.sqrt(x)
+    return np.sqrt(const(x, x))
 
 
 def exp(x):
     """e to the power x."""
-    return np.exp(x)
+    return np.exp(const(x, x))
 
 
 def exp_nonpositive(x, lost=None):
@@ -64,7 +71,7 @@ def exp_nonpositive(x, lost=None):
 
     With `lost`, what rounding took from x, to the power x + lost.
     """
-    return fma_exp_nonpositive(type(x)(1), x, type(x)(0), lost)
+    return fma_exp_nonpositive(const(x, 1.0), x, const(x, 0.0), lost)
 
 
 def fma_exp_nonpositive(factor, x, addend, lost=None):
@@ -76,41 +83,51 @@ def fma_exp_nonpositive(factor, x, addend, lost=None):
     e = np.exp(np.float64(x))
     if e == 0:
         return addend
-    return type(x)(np.float64(factor) * e * (1.0 if lost is None else np.exp(np.float64(lost))) + addend)
+    return const(x, np.float64(factor) * e * (1.0 if lost is None else np.exp(np.float64(lost))) + addend)
 
 
 def expm1(x):
     """``exp(x) - 1`` without cancellation near 0."""
-    return np.expm1(x)
+    return np.expm1(const(x, x))
 
 
 def log(x):
     """The natural logarithm."""
-    return np.log(x)
+    return np.log(const(x, x))
 
 
 def log_parts(x):
     """The natural logarithm and what rounding took from it, 0 where the logarithm is not finite."""
-    y = np.log(x)
+    y = np.log(const(x, x))
     if not math.isfinite(y):
-        return y, type(x)(0)
+        return y, const(x, 0.0)
     with localcontext(prec=40):
-        return y, type(x)(Decimal(float(x)).ln() - Decimal(float(y)))
+        return y, const(x, Decimal(float(x)).ln() - Decimal(float(y)))
 
 
 def atanh_tail(square):
     """``2 (atanh(s) / s - 1) / s**2`` of s**2, which is at most 0.04."""
-    return type(square)(sum(2 * float(square) ** k / (2 * k + 3) for k in range(12)))
+    return const(square, sum(2 * float(square) ** k / (2 * k + 3) for k in range(12)))
 
 
 def log1p(x):
     """``log(1 + x)`` without cancellation near 0."""
-    return np.log1p(x)
+    return np.log1p(const(x, x))
 
 
 def tanh(x):
     """The hyperbolic tangent."""
-    return np.tanh(x)
+    return np.tanh(const(x, x))
+
+
+def erf(x):
+    """The error function."""
+    return const(x, math.erf(const(x, x)))
+
+
+def erfc(x):
+    """1 - erf(x) without cancellation in the tail."""
+    return const(x, math.erfc(const(x, x)))
 
 
 def normal_tail_ratio(x):
@@ -119,10 +136,10 @@ def normal_tail_ratio(x):
     As (ratio, lost): what rounding took from it is ratio times lost.
     """
     wide = min(float(x), 37.0)  # beyond, a factor or the other leaves float64
-    return type(x)(math.exp(wide * wide / 2) * math.erfc(wide * math.sqrt(0.5)) / 2), type(x)(0)
+    return const(x, math.exp(wide * wide / 2) * math.erfc(wide * math.sqrt(0.5)) / 2), const(x, 0.0)
 
 
 def normal_slope_ratio(x):
     """``(Phi(-x) - x phi(x)) / exp(-x**2 / 2)`` for x >= 0; its error is small beside the first term's quotient."""
     ratio, _ = normal_tail_ratio(np.float64(x))
-    return type(x)(ratio - x / math.sqrt(2 * math.pi))
+    return const(x, ratio - x / math.sqrt(2 * math.pi))

@@ -5,7 +5,8 @@ decorator makes the row from which kernels, public functions, their documentatio
 function back as it was, so that formulas may call each other, and compiled code may call them.
 
 A formula is a plain function of numbers over `primitives`, which give a number of the type they are given: constants
-are written ``const(x, 0.5)``. NaN must go through it, and no comparison holds for NaN.
+are written ``const(x, 0.5)``, and parameters ``const(x, alpha)``, since users who call the formula may give them in any
+type. NaN must go through it, and no comparison holds for NaN.
 """
 
 from __future__ import annotations
@@ -202,6 +203,7 @@ def activation(
         if weights:
             raise TypeError(f"{function.__name__}: the parameter {weights[0]} must have a default")
         row = Activation(function, None, "input", formula, derivative, parameters, check)
+        _describe(function, f"{formula}.")
         return _entered(_activations, row, function)
 
     return enter
@@ -236,6 +238,7 @@ def backward_of(forward: Formula, *, derivative: str) -> Callable[[Function], Fu
         _check_arguments(function, ("grad", "y" if second == ["y"] else "x", *row.parameters))
         saved: Literal["input", "output"] = "output" if second == ["y"] else "input"
         _activations[row.name] = replace(row, backward=function, saved=saved, derivative=derivative)
+        _describe(function, f"grad * ({derivative}).")
         return jitable(function)
 
     return give
@@ -293,6 +296,7 @@ def elementwise_loss(
         row = ElementwiseLoss(
             function, None, predictions, formula, "not given", source, targets, weights, parameters, check
         )
+        _describe(function, f"{formula}.")
         return _entered(_elementwise_losses, row, function)
 
     return enter
@@ -322,6 +326,7 @@ def gradient_of(loss: Formula, *, derivative: str) -> Callable[[Function], Funct
             raise ValueError(f"{row.name} has a gradient, {row.gradient.__name__}")
         _check_arguments(function, ("x", "t", *row.weights, *row.parameters))
         _elementwise_losses[row.name] = replace(row, gradient=function, derivative=derivative)
+        _describe(function, f"{derivative}.")
         return jitable(function)
 
     return give
@@ -366,6 +371,11 @@ def _entered(table: dict[str, Row], row: Row, function: Function) -> Function:
         raise ValueError(f"there is a formula named {row.name} already; choose another name")
     table[row.name] = row
     return jitable(function)
+
+
+def _describe(function: Formula, words: str) -> None:
+    """Give the function these words as its docstring, if it has none of its own."""
+    function.__doc__ = function.__doc__ or words
 
 
 def _row_of(table: dict[str, Row], function: Formula, kind: str) -> Row:

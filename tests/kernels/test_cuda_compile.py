@@ -20,7 +20,6 @@ from devices import gpu_compiler_or_skip
 from ml_dtypes import bfloat16
 from numerics import one_quick
 from ptx import store
-from ptx.store import ARCHITECTURES
 
 from softgrad.kernels import cache, cuda
 from softgrad.kernels.cuda import (
@@ -45,6 +44,8 @@ from softgrad.kernels.formulas.registry import ACTIVATIONS, ELEMENTWISE_LOSSES, 
 from softgrad.kernels.formulas.softmax import LOG_SOFTMAX, SOFTMAX
 
 gpu_compiler_or_skip()
+
+ARCHITECTURES = [(8, 0), (9, 0), (10, 0)]
 
 # Registers of a thread: with 72 a processor of the GPU holds three blocks of 256 threads, 64 bytes each on the way.
 MOST_REGISTERS = {"float32": 72, "float64": 144}

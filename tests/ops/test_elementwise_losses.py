@@ -13,6 +13,7 @@ import pytest
 from elementwise_reference import ELEMENTWISE_LOSSES as REFERENCES
 from elementwise_reference import each_of
 from numerics import (
+    FLOATS_LIKE_FLOAT32,
     KERNEL_DTYPES,
     Arrays,
     assert_same_bits,
@@ -33,8 +34,7 @@ from softgrad.ops.elementwise_losses import FUNCTIONS
 NAMES = list(ELEMENTWISE_LOSSES)
 REDUCTIONS = ["mean", "sum", "none"]
 INF, NAN = math.inf, math.nan
-# float64 goes the way of float32; on a GPU float16 does, which test_half.py has there.
-DTYPES = [pytest.param(np.float64, marks=pytest.mark.slow), *few_on_gpu([np.float16, np.float32], np.float32)]
+
 
 # exp, log1p and two products; differences and their squares are nearer. The mean's 1 / N and its product add another 1.
 ULP = 4
@@ -104,7 +104,7 @@ def test_loss_and_gradient_are_exact(backend: Arrays, name: str, dtype: type) ->
     check(backend, name, *case(name, (11, 19), dtype))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", few_on_gpu(NAMES, "sigmoid_cross_entropy", "huber_loss"))
 def test_float16_is_rounded_once(backend: Arrays, name: str) -> None:
     check(backend, name, *case(name, 50, np.float16), 0.51)
 
@@ -113,7 +113,7 @@ TAILS = {np.float32: [1e-45, 1e-38, 1e-4, 1, 17, 88, 103, 104, 1e4, 3e38],
          np.float64: [5e-324, 1e-300, 1e-9, 1, 37, 708, 744, 746, 1e4, 1.7e308]}  # fmt: skip
 
 
-@pytest.mark.parametrize("dtype", list(TAILS))
+@pytest.mark.parametrize("dtype", few_on_gpu(TAILS, np.float32))
 @pytest.mark.parametrize("name", NAMES)
 def test_tails_are_exact(backend: Arrays, name: str, dtype: type) -> None:
     condition = ELEMENTWISE_LOSSES[name].targets
@@ -148,7 +148,7 @@ def test_integer_predictions_are_computed_in_float64(backend: Arrays, dtype: typ
 
 
 @pytest.mark.parametrize("dtype", [np.bool_, np.int8, np.uint64, np.float16, np.float64])
-@pytest.mark.parametrize("logits_dtype", DTYPES)
+@pytest.mark.parametrize("logits_dtype", FLOATS_LIKE_FLOAT32)
 def test_targets_of_every_dtype(backend: Arrays, logits_dtype: type, dtype: type) -> None:
     x, t = np.array([-1, 0.5, 30, 2], logits_dtype), np.array([0, 1, 1, 0])
     result = both("sigmoid_cross_entropy", backend.put(x), backend.put(t, dtype))
@@ -270,7 +270,7 @@ def test_hinge_has_no_slope_at_its_kink(backend: Arrays) -> None:
 # ---- edges
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", FLOATS_LIKE_FLOAT32)
 def test_infinite_logits(backend: Arrays, dtype: type) -> None:
     x, t = backend.put([INF, -INF, INF, -INF], dtype), backend.put([1, 0, 0, 1], dtype)
     loss, grad = both("sigmoid_cross_entropy", x, t, reduction="none")
@@ -283,7 +283,7 @@ def test_infinite_logits(backend: Arrays, dtype: type) -> None:
     assert backend.get(loss) == INF
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", FLOATS_LIKE_FLOAT32)
 def test_infinite_predictions(backend: Arrays, dtype: type) -> None:
     x, t = backend.put([INF, -INF, 1, INF], dtype), backend.put([0, 0, -INF, INF], dtype)
     expected = {
@@ -313,7 +313,7 @@ def test_nan_stays_where_it_is(backend: Arrays, name: str, place: int) -> None:
     assert np.isnan(backend.get(getattr(ops, name)(backend.put(x), backend.put(t))))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", FLOATS_LIKE_FLOAT32)
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (2, 0, 4)])
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_has_loss_0(backend: Arrays, name: str, shape: tuple[int, ...], dtype: type) -> None:
@@ -379,7 +379,7 @@ def test_results_do_not_depend_on_where_arrays_begin(backend: Arrays, name: str,
 # ---- memory
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", FLOATS_LIKE_FLOAT32)
 @pytest.mark.parametrize("name", ["sigmoid_cross_entropy", "huber_loss"])
 def test_layout_does_not_matter(backend: Arrays, name: str, dtype: type) -> None:
     x, t = case(name, (6, 8), dtype)

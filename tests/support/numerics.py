@@ -71,6 +71,10 @@ def few_on_gpu(values: Iterable[Any], *chosen: Any) -> list[Any]:
     return _marked(values, chosen, pytest.mark.alike)
 
 
+# Where all dtypes go the way of float32: float64 is slow, and on a GPU float16, too.
+FLOATS_LIKE_FLOAT32 = [*few_on_gpu([np.float16, np.float32], np.float32), *quick([np.float64])]
+
+
 def few_together_on_gpu(values: Iterable[tuple[Any, ...]], *chosen: tuple[Any, ...]) -> list[Any]:
     """As `few_on_gpu`, values for several parameters at once."""
     return [value if value in chosen else pytest.param(*value, marks=pytest.mark.alike) for value in values]
