@@ -64,7 +64,7 @@ $(COMPILER): $(INSTALLED)
 
 test-gpu-compiled: $(COMPILER)  ## Compile the GPU kernels for three architectures, and look at the machine code. ALL=1: float64, too.
 	$(BIN)/python -m pytest --numprocesses=auto -rP -m "$(if $(ALL),,not slow)" \
-		tests/kernels/test_cuda_compile.py tests/kernels/test_cuda_launch.py
+		tests/kernels/test_cuda_compile.py tests/kernels/test_cuda_launch.py tests/kernels/test_gpu_formulas.py
 
 # An architecture and an order of warps (forward, backward, and at random from a seed) for each part of the tests, or with
 # ALL=1 for all of them. Counts are of sm_90.
