@@ -328,8 +328,9 @@ def test_nothing_has_loss_0(backend: Arrays, name: str, shape: tuple[int, ...], 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_single_number_is_an_array_too(backend: Arrays, name: str) -> None:
     for reduction in REDUCTIONS:
-        loss, grad = both(name, backend.put(0.25), backend.put(1.0), reduction=reduction)
-        expected_loss, expected_grad = both(name, backend.put([0.25]), backend.put([1.0]), reduction="sum")
+        x, t = backend.put(0.25, np.float32), backend.put(1.0, np.float32)
+        loss, grad = both(name, x, t, reduction=reduction)
+        expected_loss, expected_grad = both(name, x.reshape(1), t.reshape(1), reduction="sum")
         assert loss.shape == grad.shape == ()
         assert float(backend.get(loss)) == float(backend.get(expected_loss))
         assert float(backend.get(grad)) == float(backend.get(expected_grad)[0])
