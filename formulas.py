@@ -30,10 +30,11 @@ of 0 and subnormal numbers included:
 =======================================================  ===
 ``fabs`` ``copysign`` ``where`` ``minimum`` ``maximum``  0
 ``sqrt`` ``fma``                                         0.5
-``exp``                                                  0.8
+``exp`` ``exp2``                                         0.8
 ``log`` ``log1p``                                        1.0
+``log2``                                                 1.1
 ``expm1``                                                1.2
-``erfc``                                                 1.5
+``rsqrt`` ``erfc``                                       1.5
 ``erf`` ``tanh``                                         1.6
 =======================================================  ===
 
@@ -104,11 +105,14 @@ from softgrad.kernels.formulas.primitives import (
     erf,
     erfc,
     exp,
+    exp2,
     expm1,
     fabs,
     fma,
     log,
     log1p,
+    log2,
+    rsqrt,
     sqrt,
     where,
 )
@@ -122,6 +126,7 @@ __all__ = [
     "erf",
     "erfc",
     "exp",
+    "exp2",
     "expm1",
     "fabs",
     "fma",
@@ -148,6 +153,7 @@ __all__ = [
     "leaky_relu_backward",
     "log",
     "log1p",
+    "log2",
     "log_sigmoid",
     "log_sigmoid_backward",
     "maximum",
@@ -158,6 +164,7 @@ __all__ = [
     "relu6",
     "relu6_backward",
     "relu_backward",
+    "rsqrt",
     "selu",
     "selu_backward",
     "sigmoid",

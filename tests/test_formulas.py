@@ -19,8 +19,8 @@ from numerics import assert_same_bits, assert_ulp, quick
 from softgrad import formulas, ops
 from softgrad.kernels.formulas.registry import ACTIVATIONS, ELEMENTWISE_LOSSES
 
-PRIMITIVES = {"exp", "expm1", "log", "log1p", "sqrt", "erf", "erfc", "fabs", "copysign", "fma", "where"}
-PRIMITIVES |= {"minimum", "maximum"}
+PRIMITIVES = {"exp", "exp2", "expm1", "log", "log2", "log1p", "sqrt", "rsqrt", "erf", "erfc"}
+PRIMITIVES |= {"fabs", "copysign", "fma", "where", "minimum", "maximum"}
 FORWARDS = [row.name for row in ACTIVATIONS.values()]
 BACKWARDS = [row.backward.__name__ for row in ACTIVATIONS.values() if row.backward]
 GRADIENTS = [row.gradient.__name__ for row in ELEMENTWISE_LOSSES.values() if row.gradient]
@@ -46,7 +46,7 @@ def arguments(name: str, dtype: type, size: int = 1003) -> list[np.ndarray]:
         return [rng.random(size) < 0.5, *rng.normal(0, 2, (2, size)).astype(dtype)]
     x = rng.normal(0, 4, size).astype(dtype)
     x[:4] = [np.nan, 0.0, -0.0, 30.0]
-    if name in ("log", "sqrt"):
+    if name in ("log", "log2", "sqrt", "rsqrt"):
         x = np.abs(x)
     if name == "log1p":
         x = np.abs(x) - dtype(1)

@@ -61,6 +61,16 @@ def sqrt(x):
     return np.sqrt(const(x, x))
 
 
+def rsqrt(x):
+    """``1 / sqrt(x)``."""
+    return const(x, 1.0) / np.sqrt(const(x, x))
+
+
+def exp2(x):
+    """2 to the power x."""
+    return np.exp2(const(x, x))
+
+
 def exp(x):
     """e to the power x."""
     return np.exp(const(x, x))
@@ -94,6 +104,11 @@ def expm1(x):
 def log(x):
     """The natural logarithm."""
     return np.log(const(x, x))
+
+
+def log2(x):
+    """The logarithm to base 2."""
+    return np.log2(const(x, x))
 
 
 def log_parts(x):

@@ -4,7 +4,7 @@ Only constants depend on the dtype: the polynomials' `coefficients`, and a few n
 `normal` has the error functions, built over what is here.
 
 tests/accuracy/sweep_ulp.py measures the errors, over every float32 number and over samples of float64: exp and the
-logarithms are within 1.01 ULP of the exact value, the others within 1.6, with subnormal arguments and results included.
+logarithms are within 1.02 ULP of the exact value, the others within 1.6, with subnormal arguments and results included.
 NaN is kept, because no comparison with it holds: `where` then gives the argument.
 """
 
@@ -23,7 +23,7 @@ from softgrad.kernels.simd.coefficients import (
     TANH_FLOAT64,
     TANH_SPLIT,
 )
-from softgrad.kernels.simd.vector import const, copysign, fabs, fma, polynomial, where
+from softgrad.kernels.simd.vector import const, copysign, fabs, fma, polynomial, sqrt, where
 
 # ---- constants; where there are two, they are for float32 and float64
 
@@ -39,6 +39,10 @@ def constant(name, float32, float64):
     """A function that gives the constant for the dtype of its argument."""
     return polynomial(name, (float32,), (float64,))
 
+
+# What rounding takes from them in each dtype.
+_log2_e_rest = constant("log2_e_rest", 1.925962991126617e-08, 2.0355273740931033e-17)
+_log_2_rest = constant("log_2_rest", -1.904654299957768e-09, 2.3190468138462996e-17)
 
 # log(2) in two parts. The first has so few bits that its product with an exponent is exact.
 _log2_high = constant("log2_high", 0.693145751953125, 0.693147180369123816490)
@@ -56,6 +60,8 @@ shift_raised = constant("shift_raised", _SHIFT_FLOAT32 + 127 + 64, _SHIFT_FLOAT6
 lower = constant("lower", 2.0**-64, 2.0**-512)
 
 # Beyond these exp is 0, so far that its product with any factor below 2**32 is, and infinity; expm1 is -1, tanh 1.
+_exp2_lowest = constant("exp2_lowest", -160.0, -1080.0)
+_exp2_highest = constant("exp2_highest", 129.0, 1025.0)
 _exp_lowest = constant("exp_lowest", -130.0, -1060.0)
 _exp_highest = constant("exp_highest", 89.0, 710.0)
 _expm1_lowest = constant("expm1_lowest", -18.0, -38.0)
@@ -117,6 +123,20 @@ def exp(x):
     shifted, high, low = exp_parts(x, _shift_in_two(x))
     first, second = power_halves_of_low_bits(shifted)
     return (high + low) * first * second
+
+
+@jitable
+def exp2(x):
+    """2 to the power x: n + f is x, exactly, and f log(2) is taken in two parts."""
+    x = at_most(_at_least(x, _exp2_lowest(x)), _exp2_highest(x))
+    one, log_2 = const(x, 1.0), const(x, LOG_2)
+    shifted = x + _shift_in_two(x)
+    f = x - (shifted - _shift_in_two(x))
+    r = f * log_2
+    high = one + r
+    lost = r - (high - one) + fma(f, _log_2_rest(x), fma(f, log_2, -r))
+    first, second = power_halves_of_low_bits(shifted)
+    return (high + fma(r * r, _exp_tail(r), lost)) * first * second
 
 
 @jitable
@@ -195,12 +215,18 @@ def _log_at_edges(y, x, sum_):
 
 
 @jitable
-def _log_unrounded(x):
-    """log(x) as (high, low), for x > 0."""
+def _parts_of(x):
+    """(f, e) with x = (1 + f) 2**e, as `_log_of_parts` takes them, for x > 0."""
     subnormal = x < _smallest_normal(x)
     mantissa, e = split_exponent(where(subnormal, x * _raise(x), x))
-    e = where(subnormal, e - _raise_exponent(x), e)
-    return _log_of_parts(mantissa - const(x, 1.0), e)
+    return mantissa - const(x, 1.0), where(subnormal, e - _raise_exponent(x), e)
+
+
+@jitable
+def _log_unrounded(x):
+    """log(x) as (high, low), for x > 0."""
+    f, e = _parts_of(x)
+    return _log_of_parts(f, e)
 
 
 @jitable
@@ -208,6 +234,20 @@ def log(x):
     """The natural logarithm."""
     high, low = _log_unrounded(x)
     return _log_at_edges(high + low, x, x)
+
+
+@jitable
+def log2(x):
+    """The logarithm to base 2: e + log(1 + f) / log(2) of x = (1 + f) 2**e, whose terms are exact where x is 2**e."""
+    log2_e = const(x, LOG2_E)
+    f, e = _parts_of(x)
+    high, low = _log_of_parts(f, const(x, 0.0))
+    natural = high + low
+    lost = low - (natural - high)
+    part = natural * log2_e
+    part_lost = fma(natural, _log2_e_rest(x), fma(lost, log2_e, fma(natural, log2_e, -part)))
+    y = e + part
+    return _log_at_edges(y + (part - (y - e) + part_lost), x, x)
 
 
 @jitable
@@ -233,6 +273,15 @@ def log1p(x):
     e, power = exponent_of(sum_)
     high, low = _log_of_parts(fma(x * power, quarter, fma(power, quarter, -one)), e)
     return _log_at_edges(copysign(high + low, x), x, sum_)
+
+
+# ---- roots
+
+
+@jitable
+def rsqrt(x):
+    """1 / sqrt(x)."""
+    return const(x, 1.0) / sqrt(x)
 
 
 # ---- the hyperbolic tangent

@@ -72,9 +72,12 @@ def _fma_exp_nonpositive(factor, x, addend, lost=None):
 for _primitive, _function in (
     (primitives.fabs, vector.fabs),
     (primitives.sqrt, vector.sqrt),
+    (primitives.rsqrt, math.rsqrt),
     (primitives.exp, math.exp),
+    (primitives.exp2, math.exp2),
     (primitives.expm1, math.expm1),
     (primitives.log, math.log),
+    (primitives.log2, math.log2),
     (primitives.log_parts, math.log_parts),
     (primitives.atanh_tail, math.atanh_tail),
     (primitives.log1p, math.log1p),

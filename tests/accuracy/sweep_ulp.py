@@ -76,9 +76,14 @@ FUNCTIONS = {
     for function in (
         Function("exp", np.exp, mp.exp, -746.0, 710.0, (*EXP_EDGES, 709.78)),
         Function("exp_nonpositive", np.exp, mp.exp, -746.0, 0.0, EXP_EDGES),
+        Function(
+            "exp2", np.exp2, lambda x: mp.power(2, x), -1076.0, 1024.0, (0.5, -0.5, 1.5, -1022.0, -1074.5, 1023.9)
+        ),
         Function("expm1", np.expm1, mp.expm1, -40.0, 710.0, (*EXP_EDGES[:4], -37.0, 2.0**-60, 709.78)),
         Function("log", np.log, mp.log, 0.0, 4.0, (1.0, 0.75, 1.5, 2.0**-1022)),
+        Function("log2", np.log2, lambda x: mp.log(x, 2), 0.0, 4.0, (1.0, 0.75, 1.5, 2.0, 2.0**-1022)),
         Function("log1p", np.log1p, mp.log1p, -1.0, 4.0, LOG_EDGES),
+        Function("rsqrt", lambda x: 1 / np.sqrt(x), lambda x: 1 / mp.sqrt(x), 0.0, 1e300, (1.0, 4.0, 2.0**-1022)),
         Function("tanh", np.tanh, mp.tanh, -20.0, 20.0, (TANH_SPLIT, -TANH_SPLIT)),
         Function("erf", scipy.special.erf, mp.erf, -6.0, 6.0, (ERF_SPLIT, -ERF_SPLIT)),
         Function("erfc", scipy.special.erfc, mp.erfc, -6.0, 27.3, (0.5, ERF_SPLIT, -ERF_SPLIT, 26.5, 27.2)),

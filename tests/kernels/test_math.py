@@ -25,10 +25,13 @@ DTYPES = [np.float32, np.float64]
 # count on it: sigmoid and softplus are within 2 ULP because their exponential and logarithm are within 1.
 ULP = {
     "exp": 0.8,
+    "exp2": 0.8,
     "exp_nonpositive": 1.1,
     "expm1": 1.2,
     "log": 1.0,
     "log1p": 1.0,
+    "log2": 1.1,
+    "rsqrt": 1.5,
     "tanh": 1.6,
     "erf": 1.6,
     "erfc": 1.5,
@@ -97,9 +100,12 @@ NAN, INF = np.nan, np.inf
 
 SPECIAL = {
     "exp": {0.0: 1.0, INF: INF, -INF: 0.0},
+    "exp2": {0.0: 1.0, 10.0: 1024.0, -1.0: 0.5, INF: INF, -INF: 0.0},
     "exp_nonpositive": {0.0: 1.0, -INF: 0.0},
     "expm1": {0.0: 0.0, INF: INF, -INF: -1.0},
     "log": {0.0: -INF, 1.0: 0.0, INF: INF, -1.0: NAN, -INF: NAN},
+    "log2": {0.0: -INF, 1.0: 0.0, 8.0: 3.0, 0.25: -2.0, INF: INF, -1.0: NAN, -INF: NAN},
+    "rsqrt": {0.0: INF, 4.0: 0.5, INF: 0.0, -1.0: NAN, -INF: NAN},
     "log1p": {0.0: 0.0, -1.0: -INF, INF: INF, -2.0: NAN, -INF: NAN},
     "tanh": {0.0: 0.0, INF: 1.0, -INF: -1.0},
     "erf": {0.0: 0.0, INF: 1.0, -INF: -1.0},
@@ -107,9 +113,12 @@ SPECIAL = {
 }
 AT_NEGATIVE_ZERO = {
     "exp": 1.0,
+    "exp2": 1.0,
     "exp_nonpositive": 1.0,
     "expm1": -0.0,
     "log": -INF,
+    "log2": -INF,
+    "rsqrt": -INF,
     "log1p": -0.0,
     "tanh": -0.0,
     "erf": -0.0,
@@ -145,7 +154,7 @@ def test_subnormal_arguments_are_their_own_value(name: str, dtype: type) -> None
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_largest_finite_arguments(dtype: type) -> None:
     x = np.array([np.finfo(dtype).max, -np.finfo(dtype).max], dtype)
-    limits = {"exp": [INF, 0], "expm1": [INF, -1], "tanh": [1, -1], "erf": [1, -1], "erfc": [0, 2]}
+    limits = {"exp": [INF, 0], "exp2": [INF, 0], "expm1": [INF, -1], "tanh": [1, -1], "erf": [1, -1], "erfc": [0, 2]}
     for name, expected in limits.items():
         assert_same_bits(KERNELS[name](x), np.array(expected, dtype), name)
 
