@@ -15,7 +15,7 @@ from numba import cuda, float64, int64
 
 from softgrad.kernels.cuda.ending import Ending, Summing, keeping_of
 from softgrad.kernels.cuda.launch import THREADS, Kernel, blocks_for
-from softgrad.kernels.cuda.memory import LOAD, NUMBER, PACK, PACK_BYTES, STORE, UNPACK, lanes_for
+from softgrad.kernels.cuda.memory import LOAD, NUMBER, PACK, PACK_BYTES, STORE, UNPACK, lanes_for, partly_of
 from softgrad.kernels.cuda.teams import team_of
 from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.registry import ElementwiseLoss
@@ -29,27 +29,28 @@ FLOAT64 = np.dtype(np.float64)  # of a block's sum
 
 
 @jitable
-def _number_at(operand, index):
+def _number_at(operand, index, size, other):
     return operand
 
 
 @jitable
-def _element_at(operand, index):
-    return operand[index]
+def _element_at(operand, index, size, other):
+    """What another thread may write is not read: beyond the end, where nothing counts, it is the `other` number."""
+    return operand[index] if index < size else other
 
 
 def _operands_at(arrays: tuple[bool, ...]) -> Callable[..., Any]:
     """What takes the operands at an index, those that are `arrays` by their elements, as a tuple."""
     if not arrays:
 
-        def none(operands, index):
+        def none(operands, index, size, other):
             return ()
 
         return jitable(none)
     first, others_at = _element_at if arrays[0] else _number_at, _operands_at(arrays[1:])
 
-    def operands_at(operands, index):
-        return (first(operands[0], index), *others_at(operands[1:], index))
+    def operands_at(operands, index, size, other):
+        return (first(operands[0], index, size, other), *others_at(operands[1:], index, size, other))
 
     return jitable(operands_at)
 
@@ -73,7 +74,7 @@ def elementwise_loss_kernel(
     formula, gradient = loss.forward, loss.gradient if with_grad else loss.forward
     operands_at = _operands_at(arrays)
     load, store, unpack, pack, number_type = LOAD[lanes], STORE[lanes], UNPACK[lanes], PACK[lanes], NUMBER[number]
-    rounds = ROUNDS
+    (take, give), rounds = partly_of(items), ROUNDS
     team_sum = team_of(THREADS, float64).sum
     keep, end = keeping_of(THREADS, 0, summing)
 
@@ -84,31 +85,36 @@ def elementwise_loss_kernel(
         step = int64(cuda.blockDim.x) * items
         i = cuda.blockIdx.x * rounds * step + cuda.threadIdx.x * items
         for _ in range(rounds):
-            if i + items <= size:
+            whole = i + items <= size
+            if whole:
                 for k in range(0, items, lanes):
                     unpack(values, k, load(x, i + k))
                     unpack(others, k, load(targets, i + k))
+            else:
+                take(values, 0, x, i, size)
+                take(others, 0, targets, i, size)
+            for k in range(items):
+                v, t = values[k], others[k]
+                more = operands_at(operands, i + k, size, v)
+                others[k] = formula(v, t, *more)
+                if with_grad:
+                    values[k] = scale * gradient(v, t, *more)
+            if whole:
                 for k in range(items):
-                    v, t, more = values[k], others[k], operands_at(operands, i + k)
-                    y = formula(v, t, *more)
-                    others[k] = y
-                    total += float64(y)
-                    if with_grad:
-                        values[k] = scale * gradient(v, t, *more)
+                    total += float64(others[k])
                 for k in range(0, items, lanes):
                     if keeps:
                         store(losses, i + k, pack(others, k))
                     if with_grad:
                         store(grad, i + k, pack(values, k))
             else:
-                for k in range(i, size):
-                    v, t, more = x[k], targets[k], operands_at(operands, k)
-                    y = formula(v, t, *more)
-                    total += float64(y)
-                    if keeps:
-                        losses[k] = y
-                    if with_grad:
-                        grad[k] = scale * gradient(v, t, *more)
+                for k in range(items):
+                    if i + k < size:
+                        total += float64(others[k])
+                if keeps:
+                    give(others, 0, losses, i, size)
+                if with_grad:
+                    give(values, 0, grad, i, size)
             i += step
         total, carry = team_sum(total, zero)
         if cuda.threadIdx.x == 0:

@@ -55,6 +55,7 @@ def staging_of(plan: Plan) -> Staging:
     lanes, block_elements, last = plan.copied, plan.rows * plan.staged, plan.items - 1
     packs, each = block_elements // lanes, block_threads * lanes  # what all threads copy at once
     whole, copies = packs // block_threads, -(-packs // block_threads)
+    singles = -(-block_elements // block_threads)
     place = _place_of(plan)
     step, shared = place(each), threads > 1
     load, store = LOAD[lanes], STORE[lanes]
@@ -75,8 +76,10 @@ def staging_of(plan: Plan) -> Staging:
                 if thread + k * block_threads < packs:
                     put(staged, near + k * step, load(pointer, mine + k * each))
         else:
-            for i in range(thread, block_elements, block_threads):
-                staged[place(i)] = pointer[begin + i] if i < count else fill
+            for k in range(singles):
+                i = thread + k * block_threads
+                if k < singles - 1 or i < block_elements:
+                    staged[place(i)] = pointer[begin + i] if i < count else fill
 
     def copy_out(staged, pointer, begin, count):
         thread = cuda.threadIdx.y * threads + cuda.threadIdx.x
@@ -88,8 +91,10 @@ def staging_of(plan: Plan) -> Staging:
                 if thread + k * block_threads < packs:
                     store(pointer, mine + k * each, get(staged, near + k * step))
         else:
-            for i in range(thread, count, block_threads):
-                pointer[begin + i] = staged[place(i)]
+            for k in range(singles):
+                i = thread + k * block_threads
+                if i < count:
+                    pointer[begin + i] = staged[place(i)]
 
     stage, unstage = device(copy_in), device(copy_out)
 
