@@ -27,16 +27,16 @@ Numba ``0.0`` is a float64, and ``x * 0`` or ``np.float32(0)`` is none.
 The largest errors, in ULP of the exact value, over all float32 numbers and samples of float64; infinities, NaN, signs
 of 0 and subnormal numbers included:
 
-=======================================================  ===
-``fabs`` ``copysign`` ``where`` ``minimum`` ``maximum``  0
-``sqrt`` ``fma``                                         0.5
-``exp`` ``exp2``                                         0.8
-``log`` ``log1p``                                        1.0
-``log2``                                                 1.1
-``expm1``                                                1.2
-``rsqrt`` ``erfc``                                       1.5
-``erf`` ``tanh``                                         1.6
-=======================================================  ===
+| | ULP |
+| --- | ---: |
+| ``fabs`` ``copysign`` ``where`` ``minimum`` ``maximum`` | 0 |
+| ``sqrt`` ``fma`` | 0.5 |
+| ``exp`` ``exp2`` | 0.8 |
+| ``log`` ``log1p`` | 1.0 |
+| ``log2`` | 1.1 |
+| ``expm1`` | 1.2 |
+| ``rsqrt`` ``erfc`` | 1.5 |
+| ``erf`` ``tanh`` | 1.6 |
 
 Activations are within 4, most within 2; bench/results/accuracy.md has each. ``NAME_backward(grad, saved, ...)`` is the
 gradient through an activation, of its input or its output: `softgrad.ops.ACTIVATIONS` says which. Elementwise losses
