@@ -16,9 +16,9 @@ array([0.5, 0. ], dtype=float32)
 >>> print(sigmoid(0), exp(1))
 0.5 2.718281828459045
 
-They have no branches and call no library. LLVM makes SIMD code of such a loop, where one that calls ``math.exp`` takes
-the numbers one by one, and NVVM code without float64 of one in float32. Their bits do not depend on the options of the
-function that calls them: ``fastmath`` and checks for a division by 0 end where they begin.
+They have no branches and call no library. LLVM makes SIMD code of such a loop (but for `erfc` in float64), where one
+that calls ``math.exp`` takes the numbers one by one, and NVVM code without float64 of one in float32. Their bits do not
+depend on the options of the function that calls them: ``fastmath`` and checks for a division by 0 end where they begin.
 
 float32 numbers give float32 numbers, whatever the type of parameters such as ``negative_slope``; what is no float
 counts as float64. Where two numbers count alike, as in ``where`` and ``maximum``, the result has the wider type: to
