@@ -37,32 +37,39 @@ NAMES = quick(
 OF_ANYTHING = {"identity", "identity_backward", "fabs", "where", "maximum", "minimum", "squared_error"}
 OF_ANYTHING |= {"squared_error_gradient", "l2_loss_gradient"}
 
-rng = np.random.default_rng(0)
+
+def count(name: str) -> int:
+    """How many of the arguments are numbers that change from element to element; the others are parameters."""
+    if name in FORWARDS:
+        return 1
+    if name in {*BACKWARDS, *ELEMENTWISE_LOSSES, *GRADIENTS}:
+        return 2
+    return len(inspect.signature(getattr(formulas, name)).parameters)
 
 
 def arguments(name: str, dtype: type, size: int = 1003) -> list[np.ndarray]:
-    """An array for each argument, such as the function is made for: in its range, targets that targets can be."""
-    if name == "where":
-        return [rng.random(size) < 0.5, *rng.normal(0, 2, (2, size)).astype(dtype)]
+    """An array for each such argument, of numbers in its range; targets are such as targets can be."""
+    rng = np.random.default_rng(0)
     x = rng.normal(0, 4, size).astype(dtype)
     x[:4] = [np.nan, 0.0, -0.0, 30.0]
+    others = list(rng.normal(0, 2, (count(name) - 1, size)).astype(dtype))
+    if name == "where":
+        return [x > 0, *others]
+    if name in BACKWARDS:
+        return [*others, x]
+    if name in {*ELEMENTWISE_LOSSES, *GRADIENTS}:
+        return [x, rng.choice([-1.0, 1.0] if name.startswith("hinge") else [0.0, 1.0], size).astype(dtype)]
     if name in ("log", "log2", "sqrt", "rsqrt"):
         x = np.abs(x)
     if name == "log1p":
         x = np.abs(x) - dtype(1)
-    if name in BACKWARDS:
-        return [rng.normal(0, 2, size).astype(dtype), x]
-    if name in {*ELEMENTWISE_LOSSES, *GRADIENTS}:
-        return [x, rng.choice([-1.0, 1.0] if name.startswith("hinge") else [0.0, 1.0], size).astype(dtype)]
-    return [x, *rng.normal(0, 2, (len(inspect.signature(getattr(formulas, name)).parameters) - 1, size)).astype(dtype)][
-        : 1 if name in FORWARDS else None
-    ]
+    return [x, *others]
 
 
 def parameters(name: str) -> tuple[float, ...]:
-    """Numbers for the arguments that are no arrays, float64 beside whatever the others are."""
-    count = len(inspect.signature(getattr(formulas, name)).parameters) - len(arguments(name, np.float32))
-    return (-1.3, 0.7) if name.startswith("hardtanh") else (0.3, 1.7)[:count]
+    """Numbers for the parameters, float64 whatever the others are."""
+    parameter_count = len(inspect.signature(getattr(formulas, name)).parameters) - count(name)
+    return (-1.3, 0.7) if name.startswith("hardtanh") else (0.3, 1.7)[:parameter_count]
 
 
 def looped(name: str, **options: Any) -> Any:
@@ -84,7 +91,7 @@ def looped(name: str, **options: Any) -> Any:
         for i in range(out.size):
             out[i] = function(x[i], y[i], z[i], *numbers)
 
-    return {1: one, 2: two, 3: three}[len(arguments(name, np.float32))]
+    return {1: one, 2: two, 3: three}[count(name)]
 
 
 def called(loop: Callable[..., Any], arrays: list[np.ndarray]) -> np.ndarray:
@@ -112,15 +119,14 @@ def test_each_says_what_it_is(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(formulas.__all__))
 @pytest.mark.parametrize("kind", [int, bool, np.int8, np.int64])
 def test_what_is_no_float_counts_as_float64(name: str, kind: type) -> None:
-    count, numbers = len(arguments(name, np.float64)), parameters(name)
-    given = [kind(value) for value in [3, 1, 0][:count]]
+    given, numbers = [kind(value) for value in [3, 1, 0][: count(name)]], parameters(name)
     expected = getattr(formulas, name)(*map(float, given), *numbers)
     assert getattr(formulas, name)(*given, *numbers) == pytest.approx(expected, rel=1e-15)
 
 
 @pytest.mark.parametrize("name", sorted({*formulas.__all__} - OF_ANYTHING))
 def test_arrays_are_for_ops(name: str) -> None:
-    arrays = [np.array([0.5, 2.0])] * len(arguments(name, np.float64))
+    arrays = [np.array([0.5, 2.0])] * count(name)
     with pytest.raises(TypeError, match=r"a formula takes numbers; got ndarray; of arrays softgrad\.ops has the same"):
         getattr(formulas, name)(*arrays, *parameters(name))
 
@@ -152,7 +158,7 @@ def test_a_result_has_the_type_of_the_numbers(name: str, number: Any) -> None:
             lambda x, y, z: function(x, y, z, *numbers),
         )
     )
-    kinds = [number] * len(arguments(name, np.float32))
+    kinds = [number] * count(name)
     if name == "where":
         kinds[0] = numba.boolean
     call = {1: one, 2: two, 3: three}[len(kinds)]
@@ -162,7 +168,7 @@ def test_a_result_has_the_type_of_the_numbers(name: str, number: Any) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_integers_compiled_count_as_float64(name: str) -> None:
-    given = [np.array([3, 1, 2]), np.array([1, 0, 1]), np.array([2, 2, 1])][: len(arguments(name, np.float64))]
+    given = [np.array([3, 1, 2]), np.array([1, 0, 1]), np.array([2, 2, 1])][: count(name)]
     if name == "where":
         given[0] = given[0] > 1
     out = np.empty(3)
@@ -212,7 +218,7 @@ def test_vectorize_takes_them() -> None:
     assert_same_bits(found, x * gate * ops.sigmoid(gate))
 
 
-USER_S = """
+USERS_MODULE = """
 import numba, numpy as np
 from softgrad.formulas import gelu
 
@@ -225,8 +231,8 @@ print(smoothed(np.float32(0.5)), *smoothed.stats.cache_hits.values())
 
 
 def test_a_cached_function_of_a_user_is_loaded_again(tmp_path: Path) -> None:
-    module = tmp_path / "user_s.py"
-    module.write_text(USER_S)
+    module = tmp_path / "users_module.py"
+    module.write_text(USERS_MODULE)
     run = partial(subprocess.run, capture_output=True, text=True, check=True, cwd=tmp_path)
     first, second = (run([sys.executable, module]).stdout.split() for _ in range(2))
     assert first[0] == second[0] == str(float(formulas.gelu(np.float32(0.5)) + np.float32(1)))

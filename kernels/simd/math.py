@@ -40,9 +40,8 @@ def constant(name, float32, float64):
     return polynomial(name, (float32,), (float64,))
 
 
-# What rounding takes from them in each dtype.
+# What rounding takes from log2(e) in each dtype.
 _log2_e_rest = constant("log2_e_rest", 1.925962991126617e-08, 2.0355273740931033e-17)
-_log_2_rest = constant("log_2_rest", -1.904654299957768e-09, 2.3190468138462996e-17)
 
 # log(2) in two parts. The first has so few bits that its product with an exponent is exact.
 _log2_high = constant("log2_high", 0.693145751953125, 0.693147180369123816490)
@@ -129,12 +128,12 @@ def exp(x):
 def exp2(x):
     """2 to the power x: n + f is x, exactly, and f log(2) is taken in two parts."""
     x = at_most(_at_least(x, _exp2_lowest(x)), _exp2_highest(x))
-    one, log_2 = const(x, 1.0), const(x, LOG_2)
+    one = const(x, 1.0)
     shifted = x + _shift_in_two(x)
     f = x - (shifted - _shift_in_two(x))
-    r = f * log_2
+    r = f * const(x, LOG_2)
     high = one + r
-    lost = r - (high - one) + fma(f, _log_2_rest(x), fma(f, log_2, -r))
+    lost = r - (high - one) + fma(f, _log2_low(x), fma(f, _log2_high(x), -r))
     first, second = power_halves_of_low_bits(shifted)
     return (high + fma(r * r, _exp_tail(r), lost)) * first * second
 

@@ -20,6 +20,7 @@ from devices import gpu_compiler_or_skip
 from ml_dtypes import bfloat16
 from numerics import one_quick
 from ptx import store
+from ptx.reading import float64_of
 
 from softgrad.kernels import cache, cuda
 from softgrad.kernels.cuda import (
@@ -279,11 +280,6 @@ def test_machine_code(kernels: dict[str, Compiled], kind: str, share: int) -> No
     faults = [fault for compiled in mine for fault in faults_of(compiled)]
     print(f"{len(mine)} of {len(kernels)} kernels x {len(ARCHITECTURES)} architectures compiled")  # noqa: T201
     assert not faults, "\n".join(faults)
-
-
-def float64_of(ptx: str) -> set[str]:
-    """The instructions that handle float64: add, mul, cvt ..."""
-    return set(re.findall(r"^\s*(?:@!?%\w+\s+)?(\w+)[.\w]*\.f64", ptx, re.MULTILINE))
 
 
 def reaches(function: Any, wanted: Any) -> bool:

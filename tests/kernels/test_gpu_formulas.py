@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from typing import Any
 
 import numba
@@ -12,6 +11,7 @@ import pytest
 from devices import STAND_IN, gpu_compiler_or_skip, gpu_or_skip
 from numba import cuda
 from numerics import Arrays, assert_ulp, quick
+from ptx.reading import float64_of
 
 from softgrad import formulas
 from softgrad.kernels.cuda import launch
@@ -90,6 +90,6 @@ def test_cuda_jit_takes_them_and_float32_stays_float32(name: str) -> None:
         kinds[0] = numba.boolean[::1]
     with launch._device_of((9, 0)):
         ptx, _ = cuda.compile(kernel, numba.void(*kinds), cc=(9, 0), device=False, abi="numba", output="ptx")
-    assert not re.search(r"^\s*(?:@!?%\w+\s+)?\w+[.\w]*\.f64", ptx, re.MULTILINE)
+    assert not float64_of(ptx)
     assert ".approx" not in ptx
     assert "call" not in ptx

@@ -62,6 +62,11 @@ class Program:
     special: list[int] = field(default_factory=list)
 
 
+def float64_of(text: str) -> set[str]:
+    """The instructions of a PTX module that handle float64: add, mul, cvt ..."""
+    return set(re.findall(r"^\s*(?:@!?%\w+\s+)?(\w+)[.\w]*\.f64", text, re.MULTILINE))
+
+
 def read(text: str) -> Program:
     """The one kernel of a PTX module.
 
