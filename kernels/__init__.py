@@ -62,6 +62,12 @@ class Kernels(Protocol):
 
     # ---- element by element
 
+    def elementwise(self, formula: Formula, arrays: int, results: int) -> Callable[..., None]:
+        """Build ``run(inputs, parameters, outs)`` of tuples: outs = formula(*inputs, *parameters).
+
+        There are so many inputs and outs, of one size. An out may be an input.
+        """
+
     def activation_forward(self, activation: Any) -> Callable[..., None]:
         """Build ``forward(x, parameters, out)``: out = f(x), both of one size. `out` may be x."""
 

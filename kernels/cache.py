@@ -40,6 +40,7 @@ from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 
+from softgrad.kernels.formulas.generated import is_generated
 from softgrad.kernels.storage import own_folder, read_own, remove_abandoned, remove_oldest, user_cache, write_own
 
 Loaded = TypeVar("Loaded")
@@ -129,9 +130,9 @@ def _identity(function: Callable[..., Any]) -> str | None:
     """Name a function by module, qualified name and, recursively, the functions and values it closes over.
 
     None if that name would not say everything: a function from outside the kernels may change without a
-    change of the folder's digest, and must not be cached.
+    change of the folder's digest, and must not be cached, unless it is one whose name has its own.
     """
-    if not Path(function.__code__.co_filename).resolve().is_relative_to(KERNELS):
+    if not (is_generated(function) or Path(function.__code__.co_filename).resolve().is_relative_to(KERNELS)):
         return None
     parts = [function.__module__, function.__qualname__, str(function.__code__.co_firstlineno)]
     for cell in function.__closure__ or ():

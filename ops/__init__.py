@@ -13,6 +13,7 @@ from __future__ import annotations
 from softgrad.kernels.formulas.registry import ACTIVATIONS
 from softgrad.ops.activations import FUNCTIONS as _FUNCTIONS
 from softgrad.ops.cross_entropy import softmax_cross_entropy, softmax_cross_entropy_with_grad
+from softgrad.ops.elementwise import elementwise
 from softgrad.ops.elementwise_losses import FUNCTIONS as _LOSS_FUNCTIONS
 from softgrad.ops.gather import gather_scale
 from softgrad.ops.gpu import BackendUnavailableError
@@ -35,6 +36,7 @@ __all__ = [
     "adamw_update",
     "count_correct",
     "cross_entropy",
+    "elementwise",
     "entropy",
     "gather_scale",
     "kl_divergence",

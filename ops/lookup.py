@@ -2,29 +2,72 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Any
 
 from softgrad.kernels.formulas.registry import ACTIVATIONS, Activation, ElementwiseLoss
+from softgrad.ops.elementwise import Elementwise
 from softgrad.ops.scalars import check_number
 
 IDENTITY = ACTIVATIONS["identity"]
 
 
-def find_activation(name: str | None) -> Activation:
-    """The row of that name; None is the identity.
+def find_activation(activation: Any) -> Activation:
+    """The row of that name; that of a formula made by `ops.elementwise`, or named "module:name"; None is the identity.
 
     Raises
     ------
     ValueError
-        If there is none; the message lists the names.
+        If there is none; the message lists the names. A module is not imported: a name may come from a file.
     """
-    if name is None:
+    if activation is None:
         return IDENTITY
-    row = ACTIVATIONS.get(name) if isinstance(name, str) else None
-    if row is None:
-        raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {name!r}")
-    return row
+    if isinstance(activation, str):
+        row = ACTIVATIONS.get(activation)
+        if row is not None:
+            return row
+        if ":" in activation:
+            return _formula_named(activation).activation
+    elif isinstance(activation, Elementwise):
+        return activation.activation
+    raise ValueError(
+        f"activation must be one of {', '.join(ACTIVATIONS)}, or a formula made by ops.elementwise; got {activation!r}"
+    )
+
+
+def _formula_named(name: str) -> Elementwise:
+    module, _, path = name.partition(":")
+    if module not in sys.modules:
+        raise ValueError(f"activation {name} is a formula of the module {module}, which is not imported; import it first")
+    try:
+        formula = attrgetter(path)(sys.modules[module])
+    except AttributeError:
+        raise ValueError(f"activation {name} is not there: the module {module} has no {path}") from None
+    if not isinstance(formula, Elementwise):
+        raise ValueError(f"activation {name} must be a formula made by ops.elementwise; got {type(formula).__name__}")
+    return formula
+
+
+def name_of_formula(formula: Elementwise) -> str:
+    """The name by which `find_activation` finds a formula, in this process or in one that imports its module.
+
+    Raises
+    ------
+    ValueError
+        If it is not found so.
+    """
+    name = f"{formula.__module__}:{formula.__qualname__}"
+    try:
+        if _formula_named(name) is formula:
+            return name
+    except ValueError:
+        pass
+    raise ValueError(
+        f"activation must be a formula that its module has by its name, {name}, so that a run can find it again; define "
+        "it at the top of a module"
+    )
 
 
 def check_differentiable(row: Activation) -> None:

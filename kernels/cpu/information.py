@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
+from softgrad.kernels.cpu.elementwise import elementwise
 from softgrad.kernels.cpu.horizontal import horizontal_combine, horizontal_max
-from softgrad.kernels.cpu.launch import Kernel, by_size, flat, over_range
+from softgrad.kernels.cpu.launch import Kernel, over_range
 from softgrad.kernels.cpu.memory import (
     empty_numbers,
     lanes_of,
-    line_begin,
     load,
     load_until,
-    load_within,
-    past_cache,
     store,
     store_first,
     zeros,
@@ -117,19 +115,5 @@ def information_measure(measure: Measure) -> Callable[..., None]:
 # ---- element by element
 
 
-def _self_information_kernel(put):
-
-    def loop(start, stop, p, factor, factor_lost, out):
-        zero = zeros(p)
-        factors = const(zero, factor), const(zero, factor_lost)
-        for i in range(line_begin(out, start), stop, lanes_of(p)):
-            put(out, i, start, stop, self_information(load_within(p, i, start, stop, zero), *factors))
-
-    return over_range(loop, streams=put is past_cache)
-
-
-_self_information = by_size(_self_information_kernel, arrays=2)
-
-
 def self_information_forward(p, factor, factor_lost, out):
-    _self_information(p.size, p.nbytes, flat(p), factor, factor_lost, flat(out))
+    elementwise(self_information, 1, 1)((p,), (factor, factor_lost), (out,))

@@ -26,22 +26,23 @@ Ufunc = Callable[..., Any]
 
 
 class Ufuncs(dict[np.dtype[Any], Ufunc | None]):
-    """A ufunc for each dtype, over the loop that `build` makes: ``loop(start, stop, *arrays, out, *parameters)``.
+    """A ufunc for each dtype, over the loop that `build` makes: ``loop(start, stop, *inputs, *outs, *parameters)``.
 
-    Its operands are one or two arrays, numbers of their dtype, and where to write. It is compiled when it is
-    first looked up; for dtypes that have none, None is found.
+    Its operands are arrays, numbers of their dtype, and where to write. It is compiled when it is first looked up; for
+    dtypes that have none, None is found.
     """
 
-    def __init__(self, build: Callable[[], Callable[..., None]], arrays: int, parameters: int) -> None:
-        self._inner = cache(lambda: serial(_inner_loop(build(), arrays, parameters)))
-        self._inputs = arrays + parameters
+    def __init__(self, build: Callable[[], Callable[..., None]], arrays: int, results: int, parameters: int) -> None:
+        self._inner = cache(lambda: serial(_inner_loop(build(), arrays, results, parameters)))
+        self._inputs, self._results = arrays + parameters, results
 
     def __missing__(self, dtype: np.dtype[Any]) -> Ufunc | None:
-        self[dtype] = _ufunc(self._inner(), dtype, self._inputs) if dtype in (np.float32, np.float64) else None
+        fits = dtype in (np.float32, np.float64)
+        self[dtype] = _ufunc(self._inner(), dtype, self._inputs, self._results) if fits else None
         return self[dtype]
 
 
-def _ufunc(inner: Any, dtype: np.dtype[Any], inputs: int) -> Ufunc:
+def _ufunc(inner: Any, dtype: np.dtype[Any], inputs: int, results: int) -> Ufunc:
     """The inner loop, compiled, as a ufunc of that dtype, in and out."""
     number = from_dtype(dtype)
     pointer, sizes = types.CPointer(types.CPointer(number)), types.CPointer(types.intp)
@@ -49,32 +50,28 @@ def _ufunc(inner: Any, dtype: np.dtype[Any], inputs: int) -> Ufunc:
     inner.compile(signature)
     compiled = inner.get_compile_result(signature)
     address = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_cfunc_wrapper_name)
-    name, dtypes, alive = inner.py_func.__qualname__, [dtype.num] * (inputs + 1), [compiled.library]
+    name, dtypes, alive = inner.py_func.__qualname__, [dtype.num] * (inputs + results), [compiled.library]
     # Numba's way to NumPy's PyUFunc_FromFuncAndData.
-    ufunc: Ufunc = fromfunc(name, None, [address], [dtypes], inputs, 1, [None], alive, PyUFunc_None)
+    ufunc: Ufunc = fromfunc(name, None, [address], [dtypes], inputs, results, [None], alive, PyUFunc_None)
     return ufunc
 
 
-def _inner_loop(loop: Callable[..., None], arrays: int, parameters: int) -> Callable[..., None]:
+def _inner_loop(loop: Callable[..., None], arrays: int, results: int, parameters: int) -> Callable[..., None]:
     """What NumPy calls: pointers to the operands, the size of all, and each one's step in bytes."""
-    numbers = _numbers(arrays, parameters)
-    result = arrays + parameters
+    operands = (*range(arrays), *range(arrays + parameters, arrays + parameters + results))
+    arrays_at, numbers = _arrays_at(operands), _numbers(arrays, parameters)
 
-    def unary(pointers, sizes, steps, _):
-        pieces, size = _pieces(pointers, sizes, steps, 1, result)
+    def inner(pointers, sizes, steps, _):
+        itemsize = carray(pointers[0], 1).itemsize
+        pieces, size = 1, sizes[0]
+        for operand in operands:
+            if steps[operand] != itemsize:  # they do not lie side by side: one by one
+                pieces, size = sizes[0], 1
         for i in range(pieces):
-            x, out = _piece(pointers, steps, 0, i, size), _piece(pointers, steps, result, i, size)
-            loop(0, size, x, out, *numbers(pointers))
+            loop(0, size, *arrays_at(pointers, steps, i, size), *numbers(pointers))
         clear_floating_point_flags()
 
-    def binary(pointers, sizes, steps, _):
-        pieces, size = _pieces(pointers, sizes, steps, 2, result)
-        for i in range(pieces):
-            x, y = _piece(pointers, steps, 0, i, size), _piece(pointers, steps, 1, i, size)
-            loop(0, size, x, y, _piece(pointers, steps, result, i, size), *numbers(pointers))
-        clear_floating_point_flags()
-
-    return named(unary if arrays == 1 else binary, loop.__module__)
+    return named(inner, loop.__module__)
 
 
 def _numbers(first: int, count: int) -> Callable[..., Any]:
@@ -93,15 +90,33 @@ def _numbers(first: int, count: int) -> Callable[..., Any]:
     return jitable(numbers)
 
 
-@jitable
-def _pieces(pointers, sizes, steps, arrays, result):
-    """How many pieces of which size: one of all elements where they lie side by side, else one an element."""
-    size = sizes[0]
-    itemsize = carray(pointers[0], 1).itemsize
-    contiguous = steps[result] == itemsize
-    for k in range(arrays):
-        contiguous = contiguous and steps[k] == itemsize
-    return (1, size) if contiguous else (size, 1)
+def _arrays_at(operands: tuple[int, ...]) -> Callable[..., Any]:
+    """What gives the `i`th piece of each of these operands, of so many elements, as a tuple of arrays.
+
+    Every function takes a while to compile, so that one takes two operands, or three.
+    """
+    first, second, *rest = operands
+    if not rest:
+
+        def of_two(pointers, steps, i, size):
+            return _piece(pointers, steps, first, i, size), _piece(pointers, steps, second, i, size)
+
+        return jitable(of_two)
+    third, *more = rest
+    if not more:
+
+        def of_three(pointers, steps, i, size):
+            a, b = _piece(pointers, steps, first, i, size), _piece(pointers, steps, second, i, size)
+            return a, b, _piece(pointers, steps, third, i, size)
+
+        return jitable(of_three)
+    others = _arrays_at(operands[2:])
+
+    def of_more(pointers, steps, i, size):
+        a, b = _piece(pointers, steps, first, i, size), _piece(pointers, steps, second, i, size)
+        return (a, b, *others(pointers, steps, i, size))
+
+    return jitable(of_more)
 
 
 @jitable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const, fma, fma_exp_nonpositive, where
+from softgrad.kernels.formulas.tracing import composable
 
 
 @jitable
@@ -12,13 +13,13 @@ def keep_nan(x, value):
     return where(x == x, value, x)
 
 
-@jitable
+@composable
 def minimum(a, b):
     """The smaller of two numbers, NaN if one of them is."""
     return where((a <= b) | (a != a), a, b)
 
 
-@jitable
+@composable
 def maximum(a, b):
     """The larger of two numbers, NaN if one of them is."""
     return where((a >= b) | (a != a), a, b)

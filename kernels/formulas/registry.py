@@ -14,12 +14,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from inspect import Parameter, signature
+from inspect import Parameter, signature, unwrap
 from numbers import Real
 from types import FunctionType, MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from softgrad.kernels.formulas.jit import jitable
+from softgrad.kernels.formulas.tracing import composable
 
 Formula = Callable[..., Any]
 Check = Callable[..., str | None]
@@ -239,7 +239,7 @@ def backward_of(forward: Formula, *, derivative: str) -> Callable[[Function], Fu
         saved: Literal["input", "output"] = "output" if second == ["y"] else "input"
         _activations[row.name] = replace(row, backward=function, saved=saved, derivative=derivative)
         _describe(function, f"grad * ({derivative}).")
-        return jitable(function)
+        return composable(function)
 
     return give
 
@@ -327,7 +327,7 @@ def gradient_of(loss: Formula, *, derivative: str) -> Callable[[Function], Funct
         _check_arguments(function, ("x", "t", *row.weights, *row.parameters))
         _elementwise_losses[row.name] = replace(row, gradient=function, derivative=derivative)
         _describe(function, f"{derivative}.")
-        return jitable(function)
+        return composable(function)
 
     return give
 
@@ -370,7 +370,7 @@ def _entered(table: dict[str, Row], row: Row, function: Function) -> Function:
     if row.name in table:
         raise ValueError(f"there is a formula named {row.name} already; choose another name")
     table[row.name] = row
-    return jitable(function)
+    return composable(function)
 
 
 def _describe(function: Formula, words: str) -> None:
@@ -380,7 +380,7 @@ def _describe(function: Formula, words: str) -> None:
 
 def _row_of(table: dict[str, Row], function: Formula, kind: str) -> Row:
     for row in table.values():
-        if getattr(row, "forward", None) is function:
+        if getattr(row, "forward", None) is unwrap(function):
             return row
     raise TypeError(f"{getattr(function, '__name__', function)!r} is not {kind}; its decorator must come first")
 

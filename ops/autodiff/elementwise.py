@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from softgrad.ops.autodiff.graph import Node, Way, chosen, each, record, value_of
+from softgrad.ops.autodiff.graph import Node, Way, chosen, each, record, record_joint, value_of
 from softgrad.ops.backend import backend_of
 
 
@@ -160,3 +160,27 @@ def clip(x: Any, low: Any = None, high: Any = None, /) -> Any:
         (low, chosen(below)),
         (high, chosen(above)),
     )
+
+
+# ---- formulas of a user's own
+
+
+def formula(op: Callable[..., Any], arrays: tuple[Any, ...], out: Any, parameters: dict[str, Any]) -> Any:
+    """What `ops.elementwise` has made, of arrays of which some are nodes: a node, or of several results a tuple."""
+    if out is not None:
+        raise TypeError(f"{op.__name__} of a Variable takes no out: the result is kept for the gradient; leave it away")
+    values = tuple(map(value_of, arrays))
+    places = [place for place, x in enumerate(arrays) if isinstance(x, Node)]
+    results = op(*values, **parameters)
+
+    def node(value: Any, of: int | None) -> Any:
+        def backward(grad: Any, taken: Any) -> Any:
+            # Through the one result alone: 0 times the slope of another might be NaN.
+            given = grad if of is None else tuple(grad if i == of else None for i in range(len(results)))
+            grads = op.backward(given, *values, **parameters)  # type: ignore[attr-defined]
+            grads = grads if len(values) > 1 else (grads,)
+            return [(grads[place], taken) for place in places]
+
+        return record_joint(value, [arrays[place] for place in places], backward)
+
+    return tuple(map(node, results, range(len(results)))) if isinstance(results, tuple) else node(results, None)

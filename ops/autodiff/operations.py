@@ -15,6 +15,7 @@ from softgrad.ops.autodiff.arrays import product_ways, stretched
 from softgrad.ops.autodiff.graph import Node, Taken, Way, both, each, record, record_joint, value_of
 from softgrad.ops.axes import Axis
 from softgrad.ops.backend import backend_of
+from softgrad.ops.elementwise import Elementwise
 from softgrad.ops.lookup import find_activation
 
 Function = Callable[..., Any]
@@ -137,7 +138,7 @@ def logsumexp(x: Any, /, *, axis: Axis = -1, keepdims: bool = False, where: Any 
     return record(sums, (x, through(~nothing, softmax)), (x.log_of, past_log))
 
 
-def linear(x: Any, w: Any, b: Any = None, /, *, activation: str | None = None, **parameters: Any) -> Any:
+def linear(x: Any, w: Any, b: Any = None, /, *, activation: Any = None, **parameters: Any) -> Any:
     """`ops.linear`, f(x @ w + b), where any of the three may be a Variable; its gradients are `ops.linear_backward`."""
     _refuse_out("linear", parameters)
     x_value, w_value, b_value = map(value_of, (x, w, b))
@@ -157,7 +158,8 @@ def linear(x: Any, w: Any, b: Any = None, /, *, activation: str | None = None, *
             )
             return of_parents((part, None) for part in grads)
         if activation is not None:
-            grad = getattr(ops, f"{activation}_backward")(grad, saved, **parameters)
+            through = activation.backward if isinstance(activation, Elementwise) else getattr(ops, f"{activation}_backward")
+            grad = through(grad, saved, **parameters)
         grad = backend.xp.where(taken, grad, 0)
         by_x, by_w = product_ways(backend.xp, x_value, w_value)
         return of_parents((by_x(grad, taken), by_w(grad, taken), (grad, taken)))

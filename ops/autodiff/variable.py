@@ -96,6 +96,8 @@ class Variable(Node):
     def __init__(self, value: Any, /) -> None:
         super().__init__(checked_floats(value, "value"))
 
+    __elementwise__ = staticmethod(elementwise.formula)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         raise TypeError(f"a Variable does not become an array, which has no gradient; {_remedy('')}")
 

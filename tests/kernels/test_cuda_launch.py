@@ -14,7 +14,7 @@ from devices import gpu_compiler_or_skip
 from softgrad.kernels import cache
 from softgrad.kernels.cuda import held, launch, wide, wide_cross_entropy
 from softgrad.kernels.cuda.cross_entropy import softmax_cross_entropy_with_grad
-from softgrad.kernels.cuda.elementwise import unary
+from softgrad.kernels.cuda.elementwise import elementwise_kernel
 from softgrad.kernels.formulas.activations import leaky_relu
 from softgrad.kernels.formulas.cross_entropy import CrossEntropyOptions
 
@@ -63,7 +63,7 @@ def cupy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeCuPy:
 
 
 def leaky_relu_kernel() -> launch.Kernel:
-    kernel = unary.__wrapped__(leaky_relu, 4, "f")
+    kernel = elementwise_kernel.__wrapped__(leaky_relu, 1, 1, 4, "f")
     assert isinstance(kernel, launch.Kernel)
     return kernel
 
@@ -74,7 +74,7 @@ NUMBERS = np.int64(1000), (np.float32(0.01),)
 def test_a_kernel_is_compiled_once_and_launched_with_its_arguments(cupy: FakeCuPy) -> None:
     kernel, x, out = leaky_relu_kernel(), Array(), Array()
     for _ in range(2):
-        kernel.launch(4, (32, 8), x, out, *NUMBERS)
+        kernel.launch(4, (32, 8), (x,), (out,), *NUMBERS)
     assert len(cupy.loaded) == 1
     assert cupy.loaded[0].startswith(b"\x7fELF")
     assert cupy.launches == [((4, 1, 1), (32, 8, 1), (x, out, NUMBERS[0], *NUMBERS[1]))] * 2
@@ -85,18 +85,18 @@ def test_machine_code_is_kept_on_disk(cupy: FakeCuPy, tmp_path: Path, monkeypatc
     lowered = launch.Kernel.lowered
     monkeypatch.setattr(launch.Kernel, "lowered", lambda *arguments: compiled.append(1) or lowered(*arguments))
     for _ in range(2):
-        leaky_relu_kernel().launch(4, 256, Array(), Array(), *NUMBERS)
+        leaky_relu_kernel().launch(4, 256, (Array(),), (Array(),), *NUMBERS)
     assert len(compiled) == 1
     assert cupy.loaded[0] == cupy.loaded[1]
 
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:-1])  # damaged: compiled anew
-    leaky_relu_kernel().launch(4, 256, Array(), Array(), *NUMBERS)
+    leaky_relu_kernel().launch(4, 256, (Array(),), (Array(),), *NUMBERS)
     assert len(compiled) == 2
 
     for times, payload in enumerate((b"", b"no JSON\n", b'"another_kernel"\n' + cupy.loaded[0]), 3):
         cache.write_entry(file, payload)  # whole, and yet it cannot be loaded
-        leaky_relu_kernel().launch(4, 256, Array(), Array(), *NUMBERS)
+        leaky_relu_kernel().launch(4, 256, (Array(),), (Array(),), *NUMBERS)
         assert len(compiled) == times
         # Numba numbers the functions that it compiles, and the number is a part of the kernel's name.
         assert b"\n\x7fELF" in cache.load_entry(file, lambda payload: payload)
@@ -105,14 +105,14 @@ def test_machine_code_is_kept_on_disk(cupy: FakeCuPy, tmp_path: Path, monkeypatc
 def test_each_architecture_has_machine_code_of_its_own(cupy: FakeCuPy, tmp_path: Path) -> None:
     for capability in ("80", "90"):
         cupy.cuda.Device = lambda capability=capability: SimpleNamespace(compute_capability=capability)
-        leaky_relu_kernel().launch(4, 256, Array(), Array(), *NUMBERS)
+        leaky_relu_kernel().launch(4, 256, (Array(),), (Array(),), *NUMBERS)
     assert cupy.loaded[0] != cupy.loaded[1]
     assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_an_array_on_another_device_is_refused(cupy: FakeCuPy) -> None:
     with pytest.raises(ValueError, match="arrays must be on the current device, 0; got one on device 1; call within"):
-        leaky_relu_kernel().launch(4, 256, Array(), Array(device=1), *NUMBERS)
+        leaky_relu_kernel().launch(4, 256, (Array(),), (Array(device=1),), *NUMBERS)
     assert not cupy.launches
 
 
