@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,55 @@ class LazyChoice(click.ParamType):  # type: ignore[type-arg]  # generic in click
         from click.shell_completion import CompletionItem
 
         return [CompletionItem(name) for name in self.choices if name.startswith(incomplete)]
+
+
+class ActivationName(LazyChoice):
+    """An activation of softgrad, or a formula as module:name, whose module is then imported, from this folder too."""
+
+    def __init__(self) -> None:
+        super().__init__("activation")
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return f"[{'|'.join(self.choices)}|MODULE:NAME]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from softgrad.ops.lookup import find_activation, is_formula_name
+
+        if not is_formula_name(value):
+            return super().convert(value, param, ctx)
+        import_module(value.partition(":")[0])
+        try:
+            find_activation(value)
+        except (ValueError, TypeError) as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
+
+
+def import_module(name: str) -> None:
+    """Import a module of the user's, from the current folder too; raises click.UsageError if it cannot be."""
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        importlib.import_module(name)
+    except Exception as error:  # whatever the user's module does wrong
+        raise click.UsageError(f"the module {name} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def _imported(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    for name in value:
+        import_module(name)
+    return value
+
+
+import_option = click.option(
+    "--import",
+    "imports",
+    multiple=True,
+    metavar="MODULE",
+    expose_value=False,
+    callback=_imported,
+    help="Import a module first, which has the activation that the model was trained with.",
+)
 
 
 class HiddenSizes(click.ParamType):  # type: ignore[type-arg]

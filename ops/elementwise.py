@@ -61,7 +61,8 @@ def elementwise(function: Function) -> Elementwise:
         If the function takes arguments in another way; when called, if it does what cannot be compiled (the message has
         the line, and what to write instead), or as other operations do.
     ValueError
-        When called, if the shapes do not broadcast, a parameter is not finite, or `out` is read-only or of another shape.
+        When called, if the shapes do not broadcast, a parameter is not finite, or `out` is read-only or of another
+        shape.
 
     Examples
     --------
@@ -83,6 +84,9 @@ def elementwise(function: Function) -> Elementwise:
 
 class Elementwise:
     """A formula over arrays, as `elementwise` makes it."""
+
+    __name__: str
+    __qualname__: str
 
     def __init__(self, function: Function) -> None:
         self._formula = Authored(function)
@@ -193,7 +197,7 @@ class Elementwise:
         return returned[0] if single else returned
 
     def backward(self, grad: Any, *arrays: Any, out: Any = None, **parameters: Any) -> Any:
-        """The gradients of the formula: grad times its derivative by each array, summed over what that was broadcast to.
+        """The gradients: grad times the derivative by each array, summed over what that was broadcast to.
 
         Parameters
         ----------
@@ -203,8 +207,8 @@ class Elementwise:
         *arrays : array_like
             As the formula was given them.
         out : ndarray, or tuple of ndarray or None, optional
-            Where to write: for one array an array of its shape and the result's dtype, for several a tuple of such, with
-            None in the place of what is to be allocated.
+            Where to write: for one array an array of its shape and the result's dtype, for several a tuple of such,
+            with None in the place of what is to be allocated.
         **parameters
             As the formula was given them.
 
@@ -235,7 +239,9 @@ class Elementwise:
         traced = self._formula.traced(operands.are_arrays, options)
         grads = _each(grad, traced.results, traced.is_tuple, "result", name="grad")
         given = tuple(one is not None or not traced.is_tuple for one in grads.values())
-        clean = [operands.gradient(one, name) for (name, one), is_given in zip(grads.items(), given, strict=True) if is_given]
+        clean = [
+            operands.gradient(one, name) for (name, one), is_given in zip(grads.items(), given, strict=True) if is_given
+        ]
         values = self._values(numbers, compute_dtype(operands.dtype))
         reads = (*clean, *operands.inputs)
         results = [
@@ -329,10 +335,7 @@ def _row(traced: Traced, parameters: tuple[tuple[str, float], ...]) -> Activatio
 
 
 def _are_like(backend: Backend, arrays: tuple[Any, ...], like: Any) -> bool:
-    for array in arrays:
-        if array is not like and not is_like(backend, array, like):
-            return False
-    return True
+    return all(array is like or is_like(backend, array, like) for array in arrays)
 
 
 def _each(

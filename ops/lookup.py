@@ -28,7 +28,7 @@ def find_activation(activation: Any) -> Activation:
         row = ACTIVATIONS.get(activation)
         if row is not None:
             return row
-        if ":" in activation:
+        if is_formula_name(activation):
             return _formula_named(activation).activation
     elif isinstance(activation, Elementwise):
         return activation.activation
@@ -37,10 +37,18 @@ def find_activation(activation: Any) -> Activation:
     )
 
 
+def is_formula_name(activation: Any) -> bool:
+    """Is it a name of the form "module:name"?"""
+    return isinstance(activation, str) and ":" in activation
+
+
 def _formula_named(name: str) -> Elementwise:
     module, _, path = name.partition(":")
     if module not in sys.modules:
-        raise ValueError(f"activation {name} is a formula of the module {module}, which is not imported; import it first")
+        raise ValueError(
+            f"activation {name} is a formula of the module {module}, which is not imported; import it first, on the "
+            f"command line with --import {module}"
+        )
     try:
         formula = attrgetter(path)(sys.modules[module])
     except AttributeError:
@@ -65,8 +73,8 @@ def name_of_formula(formula: Elementwise) -> str:
     except ValueError:
         pass
     raise ValueError(
-        f"activation must be a formula that its module has by its name, {name}, so that a run can find it again; define "
-        "it at the top of a module"
+        f"activation must be a formula that its module has by its name, {name}, so that a run can find it again; "
+        "define it at the top of a module"
     )
 
 

@@ -10,10 +10,12 @@ import click
 from softgrad.failures import Command
 from softgrad.options import (
     INTERRUPTED,
+    ActivationName,
     FilePath,
     HiddenSizes,
     LazyChoice,
     data_dir_option,
+    import_option,
     json_option,
     option,
     setting,
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
 @data_dir_option
 @setting("--model", type=LazyChoice("model"), help="A multi-layer perceptron, or a linear model.")
 @setting("--hidden", type=HiddenSizes(), help="Sizes of the hidden layers of an mlp.")
-@setting("--activation", type=LazyChoice("activation"), help="Of the hidden layers.")
+@setting("--activation", type=ActivationName(), help="Of the hidden layers; a formula of your own as module:name.")
 @setting("--optimizer", type=LazyChoice("optimizer"), help="How weights are updated.")
 @setting("--lr", type=float, help="Largest learning rate of the schedule.")
 @setting("--momentum", type=float, help="How much of the velocity is kept at a step.")
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
 @setting("--dtype", type=LazyChoice("dtype"), help="Of weights and arithmetic; with bfloat16, of storage.")
 @click.option("--run-dir", type=FilePath(), help="Where to write.  [default: a new one under runs/]")
 @click.option("--resume", type=FilePath(), metavar="RUN_DIR", help="Go on with an interrupted run.")
+@import_option
 @json_option
 @click.option("--quiet", is_flag=True, help="Print only the result.")
 @click.pass_context
@@ -130,6 +133,7 @@ def _refuse_settings(context: click.Context, names: tuple[str, ...]) -> None:
 @data_dir_option
 @option("--split", type=click.Choice(["test", "train"]), default="test", help="Which part of the data set.")
 @setting("--backend", type=LazyChoice("backend"), help="Where to compute.")
+@import_option
 @json_option
 def evaluate(model: Path, dataset: str | None, data_dir: Path | None, split: str, backend: str, as_json: bool) -> None:
     """Test a trained MODEL (a run directory or a .safetensors file): accuracy, loss, classes, confusions."""
@@ -156,6 +160,7 @@ def evaluate(model: Path, dataset: str | None, data_dir: Path | None, split: str
 @option("--top", type=click.IntRange(1), default=3, help="How many classes to show.")
 @option("--temperature", type=click.FloatRange(0), default=1.0, help="Below 1 sharpens, above 1 flattens.")
 @setting("--backend", type=LazyChoice("backend"), help="Where to compute.")
+@import_option
 @json_option
 def predict(
     model: Path,

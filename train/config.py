@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from softgrad.ops import ACTIVATIONS
+from softgrad.ops.elementwise import Elementwise
+from softgrad.ops.lookup import find_activation, is_formula_name, name_of_formula
 from softgrad.train.checks import NOT_NEGATIVE, Range, check_choice, check_in, check_whole, is_whole
 from softgrad.train.optimizers import OPTIMIZERS
 from softgrad.train.schedules import SCHEDULES, settings_of
@@ -72,7 +74,9 @@ class TrainConfig:
         Sizes of the hidden layers of an "mlp", or the size of its only one; by default (256, 128), empty for softmax
         regression. The linear models have none.
     activation
-        Of the hidden layers, and to be chosen only where there are some; one of `ops.ACTIVATIONS` that has a backward.
+        Of the hidden layers, and to be chosen only where there are some; one of `ops.ACTIVATIONS` that has a backward,
+        or a formula of one array that `ops.elementwise` has made, at the top of a module. Its name is kept,
+        "module:name"; what reads the run must have imported the module.
     optimizer
         One of `optimizers.OPTIMIZERS`.
     lr
@@ -134,8 +138,13 @@ class TrainConfig:
                 object.__setattr__(self, field.name, value.item())
         if not isinstance(self.dataset, str):
             raise ValueError(f"dataset must be a name; got {self.dataset!r}")
+        if isinstance(self.activation, Elementwise):
+            object.__setattr__(self, "activation", name_of_formula(self.activation))
         for name, choices in CHOICES.items():
-            check_choice(getattr(self, name), name, choices)
+            if name == "activation" and is_formula_name(self.activation):
+                find_activation(self.activation)
+            else:
+                check_choice(getattr(self, name), name, choices)
         self._check_hidden()
         for name, allowed in RANGES.items():
             if getattr(self, name) is not None:

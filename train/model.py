@@ -12,6 +12,7 @@ import numpy as np
 from softgrad import ops
 from softgrad.ops.backend import Backend
 from softgrad.ops.dtypes import compute_dtype, dtype_named
+from softgrad.ops.lookup import find_activation
 
 # Each parameter starts on a cache line of the flat buffer: 64 bytes are 16 float32.
 ALIGNMENT = 16
@@ -28,7 +29,7 @@ class MLP:
     sizes : tuple of int
         Inputs, hidden layers, classes; at least two.
     activation : str
-        One of `ops.ACTIVATIONS`, of the hidden layers.
+        What `ops.linear` takes, of the hidden layers.
     dtype : str
         "float32", "float64", or "bfloat16": then outputs, gradients and what products read are stored in 16 bits, while
         `params` are float32, in which small updates are not lost.
@@ -65,7 +66,7 @@ class MLP:
     @property
     def saves_preactivation(self) -> bool:
         """Does the activation's backward need its input, which is then kept in the forward pass?"""
-        return ops.ACTIVATIONS[self.activation].saved == "input"
+        return find_activation(self.activation).saved == "input"
 
     def zeros(self) -> Any:
         """A flat array of zeros that `named` can read like `params`: an optimizer's state, say."""

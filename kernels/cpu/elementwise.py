@@ -13,7 +13,16 @@ import numpy as np
 
 from softgrad.kernels.cpu import threads
 from softgrad.kernels.cpu.launch import STREAM_BYTES, Kernel, flattened, over_range
-from softgrad.kernels.cpu.memory import LINE_BYTES, Put, lanes_of, line_begin, load_within, past_cache, through_cache, zeros
+from softgrad.kernels.cpu.memory import (
+    LINE_BYTES,
+    Put,
+    lanes_of,
+    line_begin,
+    load_within,
+    past_cache,
+    through_cache,
+    zeros,
+)
 from softgrad.kernels.cpu.ufuncs import Ufuncs
 from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.registry import Formula

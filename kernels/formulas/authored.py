@@ -71,9 +71,7 @@ class Authored:
 
     def __init__(self, function: Function) -> None:
         if not isinstance(function, types.FunctionType):
-            raise TypeError(
-                f"a formula must be a function, written with def or lambda; got {type(function).__name__}"
-            )
+            raise TypeError(f"a formula must be a function, written with def or lambda; got {type(function).__name__}")
         self.function, self.name = function, function.__name__
         self.arrays, defaults = _arguments(function)
         self.options = {name: value for name, value in defaults.items() if isinstance(value, OPTION_TYPES)}
@@ -141,7 +139,7 @@ class Authored:
             through = [result for result, is_given in zip(results, given, strict=True) if is_given]
             grads = [Argument(f"g{i}") for i, _ in enumerate(through)]
             of_elements = [_gradient(through, grads, element) for element in elements]
-            return generated(f"{self.name}_backward", [*grads, *inputs], numbers, of_elements)  # type: ignore[no-any-return]
+            return generated(f"{self.name}_backward", [*grads, *inputs], numbers, of_elements)
 
         return Traced(generated(self.name, inputs, numbers, results), cache(backward), len(results), several)
 
@@ -175,7 +173,11 @@ def _slopes(formula: Authored, elements: list[Any], others: Mapping[str, Any], r
     rows = [given] if results is None else list(given) if isinstance(given, tuple) else []
     rows = [row if isinstance(row, tuple) else (row,) for row in rows]
     if len(rows) != (results or 1) or any(len(row) != len(elements) for row in rows):
-        by = f"the slope by {elements and formula.arrays[0]}" if len(elements) == 1 else f"a tuple of the slopes by {', '.join(formula.arrays)}"
+        by = (
+            f"the slope by {elements and formula.arrays[0]}"
+            if len(elements) == 1
+            else f"a tuple of the slopes by {', '.join(formula.arrays)}"
+        )
         of_each = "" if results is None else f", for each of {results} results, in a tuple"
         raise FormulaError(f"{formula.slopes.__name__}, the derivative of {formula.name}, must return {by}{of_each}")
     return [tuple(number(slope) for slope in row) for row in rows]
@@ -188,7 +190,7 @@ def _chain(slopes: tuple[Number, ...]) -> Callable[[list[Slope]], Slope]:
             if of_argument is not None:
                 term = slope * of_argument
                 total = term if total is None else total + term
-        return total  # type: ignore[no-any-return]
+        return total
 
     return chained
 
@@ -200,7 +202,7 @@ def _gradient(results: list[Number], grads: list[Argument], element: Argument) -
         slope = derivative(result, element)
         if slope is not None:
             total = grad * slope if total is None else total + grad * slope
-    return ZERO if total is None else total  # type: ignore[no-any-return]
+    return ZERO if total is None else total
 
 
 def _arguments(function: Function) -> tuple[tuple[str, ...], dict[str, Any]]:
@@ -216,19 +218,17 @@ def _arguments(function: Function) -> tuple[tuple[str, ...], dict[str, Any]]:
             raise TypeError(f"{takes}, but {name} is an argument of every operation; give the parameter another name")
     arrays = tuple(name for name, one in arguments.items() if one.default is Parameter.empty)
     if not 1 <= len(arrays) <= MOST_ARRAYS:
-        raise TypeError(
-            f"a formula takes one to {MOST_ARRAYS} arrays, the arguments without a default; {takes}"
-        )
+        raise TypeError(f"a formula takes one to {MOST_ARRAYS} arrays, the arguments without a default; {takes}")
     defaults = {name: one.default for name, one in arguments.items() if name not in arrays}
     for name, default in defaults.items():
         if not isinstance(default, Real | np.number | OPTION_TYPES):
-            raise TypeError(
-                f"the default of {name} must be a number, or a bool, str or None for an option; {takes}"
-            )
+            raise TypeError(f"the default of {name} must be a number, or a bool, str or None for an option; {takes}")
     return arrays, defaults
 
 
-def _referred(function: Function, seen: frozenset[int] = frozenset()) -> Iterator[tuple[Callable[[str], Any], str, Any]]:
+def _referred(
+    function: Function, seen: frozenset[int] = frozenset()
+) -> Iterator[tuple[Callable[[str], Any], str, Any]]:
     """What of a user's the function refers to, and where it is looked up: constants, and functions and what they do.
 
     Not what is this package's, NumPy's or Python's: nobody edits that in a notebook.

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from softgrad.kernels.formulas import primitives
+from softgrad.kernels.formulas.activations import sigmoid, tanh
 from softgrad.kernels.formulas.pieces import maximum, minimum
 from softgrad.kernels.formulas.primitives import exp, exp_nonpositive, fabs, fma, where
 from softgrad.kernels.formulas.registry import ACTIVATIONS, ELEMENTWISE_LOSSES, Activation
@@ -51,7 +52,8 @@ def _slope_of(node: Number, known: dict[int, Slope]) -> Slope:
     if all(slope is None for slope in slopes):
         return None
     if isinstance(node, Given):
-        return node.slope(slopes)  # type: ignore[misc,no-any-return]
+        assert node.slope is not None
+        return node.slope(slopes)
     return _rule_for(node.function)(node, *slopes)
 
 
@@ -61,7 +63,7 @@ def _slope_of(node: Number, known: dict[int, Slope]) -> Slope:
 def _times(factor: Any, slope: Slope) -> Slope:
     if slope is None:
         return None
-    return factor if slope is ONE else factor * slope  # type: ignore[no-any-return]
+    return factor if slope is ONE else factor * slope
 
 
 def _plus(a: Slope, b: Slope) -> Slope:
@@ -111,8 +113,8 @@ def _divide(y: Any, da: Slope, db: Slope) -> Slope:
     b = y.arguments[1]
     by_b = _times(y, db)
     if by_b is None:
-        return 1.0 / b if da is ONE else da / b  # type: ignore[no-any-return]
-    return -(by_b / b) if da is None else (da - by_b) / b  # type: ignore[no-any-return]
+        return 1.0 / b if da is ONE else da / b
+    return -(by_b / b) if da is None else (da - by_b) / b
 
 
 @rule_of(operator.neg)
@@ -128,12 +130,12 @@ def _fma(y: Any, da: Slope, db: Slope, dc: Slope) -> Slope:
     product = _times(b, da) if db is None else _times(a, db)
     if product is None or dc is None:
         return _plus(product, dc)
-    return fma(b, da, dc) if db is None else fma(a, db, dc)  # type: ignore[no-any-return]
+    return fma(b, da, dc) if db is None else fma(a, db, dc)
 
 
 @rule_of(primitives.where)
 def _where(y: Any, _: Slope, da: Slope, db: Slope) -> Slope:
-    return where(y.arguments[0], ZERO if da is None else da, ZERO if db is None else db)  # type: ignore[no-any-return]
+    return where(y.arguments[0], ZERO if da is None else da, ZERO if db is None else db)
 
 
 @rule_of(maximum)
@@ -152,7 +154,7 @@ def _of_larger(a: Any, b: Any, first: Any, da: Slope, db: Slope) -> Slope:
     """Where the two are equal each has a half, as in PyTorch and in `softgrad.ops.autodiff`."""
     half = 0.5 * _plus(da, db)  # type: ignore[operator]
     chosen = where(first, ZERO if da is None else da, ZERO if db is None else db)
-    return where(a == b, half, chosen)  # type: ignore[no-any-return]
+    return where(a == b, half, chosen)
 
 
 @rule_of(primitives.copysign)
@@ -177,8 +179,19 @@ def _fma_exp_nonpositive(y: Any, dfactor: Slope, dx: Slope, daddend: Slope, _: S
     return _plus(_plus(_times(e, dfactor), _times(factor * e, dx)), daddend)
 
 
+# The backwards of sigmoid and tanh are of their outputs, which have lost the digits of the slope where they near 1. Here
+# the input is at hand.
+
+
+def _sigmoid_slope(v: Any, y: Any) -> Any:
+    """e / (1 + e)^2, e = exp(-|v|)."""
+    e = exp_nonpositive(-fabs(v))
+    share = 1.0 / (1.0 + e)
+    return share * share * e
+
+
 def _tanh_slope(v: Any, y: Any) -> Any:
-    """4 e / (1 + e)^2, e = exp(-2 |v|): 1 - y^2 has lost its digits where y nears 1."""
+    """4 e / (1 + e)^2, e = exp(-2 |v|)."""
     e = exp_nonpositive(-2.0 * fabs(v))
     share = 2.0 / (1.0 + e)
     return share * share * e
@@ -201,7 +214,9 @@ _of_one(primitives.log2, lambda v, y: 1.0 / math.log(2.0) / v)
 _of_one(primitives.log1p, lambda v, y: 1.0 / (1.0 + v))
 _of_one(primitives.sqrt, lambda v, y: 0.5 / y)
 _of_one(primitives.rsqrt, lambda v, y: -0.5 * (y / v))
+_of_one(sigmoid, _sigmoid_slope)
 _of_one(primitives.tanh, _tanh_slope)
+_of_one(tanh, _tanh_slope)
 _of_one(primitives.erf, lambda v, y: TWO_BY_ROOT_PI * _gaussian(v))
 _of_one(primitives.erfc, lambda v, y: -TWO_BY_ROOT_PI * _gaussian(v))
 
@@ -219,7 +234,9 @@ def _rule_for(function: Any) -> Rule:
     if activation is not None and activation.forward is raw:
         return _activation_rule(activation)
     if loss is not None and loss.forward is raw:
-        return _by_first(lambda y, dx: _times(COMPOSED[loss.gradient](*y.arguments), dx))
+        assert loss.gradient is not None
+        gradient = COMPOSED[loss.gradient]
+        return _by_first(lambda y, dx: _times(gradient(*y.arguments), dx))
     if function in COMPOSED.values():
         return _through
     raise FormulaError(f"{function.__name__} has no derivative; give the formula one with @NAME.derivative")
@@ -230,7 +247,7 @@ def _activation_rule(row: Activation) -> Rule:
         if row.backward is None:
             return None  # a step: its derivative is 0 wherever it exists
         x, *parameters = y.arguments
-        return COMPOSED[row.backward](dx, x if row.saved == "input" else y, *parameters)  # type: ignore[no-any-return]
+        return COMPOSED[row.backward](dx, x if row.saved == "input" else y, *parameters)
 
     return _by_first(by_first)
 

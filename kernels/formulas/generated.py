@@ -16,7 +16,6 @@ from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.primitives import const
 from softgrad.kernels.formulas.tracing import (
     Argument,
-    Condition,
     Constant,
     Expression,
     FormulaError,
@@ -49,7 +48,9 @@ MOST_OPERATIONS = 2000
 FILE = "<softgrad formula "
 
 
-def generated(name: str, arguments: Sequence[Argument], parameters: Sequence[Argument], results: Sequence[Number]) -> Any:
+def generated(
+    name: str, arguments: Sequence[Argument], parameters: Sequence[Argument], results: Sequence[Number]
+) -> Any:
     """A function of the arguments and then the parameters, all numbers or vectors of one dtype, that gives the results.
 
     It gives a tuple, unless there is one result only. The first argument is none of the parameters.
@@ -113,8 +114,8 @@ def _written(
     nodes = ancestry(results, lambda node: (node.value,) if isinstance(node, Given) else node.arguments)
     if len(nodes) > MOST_OPERATIONS:
         raise FormulaError(
-            f"a formula may have {MOST_OPERATIONS} operations, and this one, or its derivative, has {len(nodes)}; loops "
-            f"are written out when a formula is compiled"
+            f"a formula may have {MOST_OPERATIONS} operations, and this one, or its derivative, has {len(nodes)}; "
+            "loops are written out when a formula is compiled"
         )
     for node in nodes:
         names[id(node)] = name_of(node)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import linecache
+import math
 import operator
 import sys
 from collections.abc import Callable, Container, Iterable
@@ -62,10 +63,10 @@ class Expression:
 
     __int__ = __index__ = __complex__ = __round__ = __trunc__ = __floor__ = __ceil__ = __float__
 
-    def __iter__(self) -> NoReturn:
+    def _hold_nothing(self, *_: Any) -> NoReturn:
         self._refuse("a formula computes an element from an element: there is nothing to go through or to index")
 
-    __len__ = __getitem__ = __contains__ = __iter__
+    __iter__ = __len__ = __getitem__ = __contains__ = _hold_nothing
 
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):
@@ -85,8 +86,12 @@ class Expression:
                 f"np.{function.__name__} is none of the functions that formulas are made of; softgrad.formulas has them"
             )
         # NumPy's numbers would come back here.
-        result: Expression = known(*(bool(one) if isinstance(one, np.bool_) else
-                                     one if isinstance(one, Expression) else number(one) for one in arguments))
+        result: Expression = known(
+            *(
+                bool(one) if isinstance(one, np.bool_) else one if isinstance(one, Expression) else number(one)
+                for one in arguments
+            )
+        )
         return result
 
 
@@ -116,8 +121,8 @@ class Number(Expression):
     __le__ = partialmethod(_comparison, operator.le)
     __gt__ = partialmethod(_comparison, operator.gt)
     __ge__ = partialmethod(_comparison, operator.ge)
-    __eq__ = partialmethod(_comparison, operator.eq)  # type: ignore[assignment]
-    __ne__ = partialmethod(_comparison, operator.ne)  # type: ignore[assignment]
+    __eq__ = partialmethod(_comparison, operator.eq)
+    __ne__ = partialmethod(_comparison, operator.ne)
     __hash__ = object.__hash__
 
     def __neg__(self) -> Number:
@@ -132,14 +137,13 @@ class Number(Expression):
 
     def __pow__(self, exponent: Any) -> Number:
         """By a whole number a product, of as few factors as squares make it; by a half the square root."""
-        if isinstance(exponent, Real):
-            power = float(exponent)
-            if (2 * power).is_integer() and abs(power) <= LARGEST_POWER:
-                return self._power(power)
-        self._refuse(
-            f"x ** {exponent if isinstance(exponent, Real) else 'y'} is not supported: powers are whole numbers and "
-            f"halves up to {LARGEST_POWER}; of a positive x write exp(y * log(x)), of softgrad.formulas"
-        )
+        power = float(exponent) if isinstance(exponent, Real) else math.nan
+        if not ((2 * power).is_integer() and abs(power) <= LARGEST_POWER):
+            self._refuse(
+                f"x ** {'y' if math.isnan(power) else exponent} is not supported: powers are whole numbers and halves "
+                f"up to {LARGEST_POWER}; of a positive x write exp(y * log(x)), of softgrad.formulas"
+            )
+        return self._power(power)
 
     def _power(self, power: float) -> Any:
         if power < 0:
@@ -165,7 +169,9 @@ class Number(Expression):
         self._refuse("a ** x is not supported; write exp(x * log(a)), or exp2(x) for 2 ** x, of softgrad.formulas")
 
     def _unsupported(self, other: Any) -> NoReturn:
-        self._refuse("//, %, divmod and @ are not among the operators of a formula, which are + - * / ** and comparisons")
+        self._refuse(
+            "//, %, divmod and @ are not among the operators of a formula, which are + - * / ** and comparisons"
+        )
 
     __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __divmod__ = __rdivmod__ = _unsupported
     __matmul__ = __rmatmul__ = __lshift__ = __rshift__ = _unsupported
@@ -234,7 +240,7 @@ class Condition(Expression):
 
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _no_number
     __neg__ = __pos__ = __abs__ = __pow__ = __rpow__ = _no_number
-    __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = _no_number  # type: ignore[assignment]
+    __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = _no_number
     __hash__ = object.__hash__
 
 
@@ -280,8 +286,8 @@ def number(value: Any) -> Number:
     except (TypeError, ValueError, OverflowError):
         pass
     raise FormulaError(
-        f"{_place()}: a formula computes with its arguments and with numbers; got {type(value).__name__}; make an array "
-        f"an argument of the function"
+        f"{_place()}: a formula computes with its arguments and with numbers; got {type(value).__name__}; make an "
+        "array an argument of the function"
     )
 
 
@@ -349,7 +355,7 @@ def composable(function: Function) -> Function:
     def implementation(*given, **named):
         return compiled
 
-    return traced  # type: ignore[return-value]
+    return traced
 
 
 # ---- where in somebody's code something is

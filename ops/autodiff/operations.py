@@ -158,7 +158,9 @@ def linear(x: Any, w: Any, b: Any = None, /, *, activation: Any = None, **parame
             )
             return of_parents((part, None) for part in grads)
         if activation is not None:
-            through = activation.backward if isinstance(activation, Elementwise) else getattr(ops, f"{activation}_backward")
+            through = (
+                activation.backward if isinstance(activation, Elementwise) else getattr(ops, f"{activation}_backward")
+            )
             grad = through(grad, saved, **parameters)
         grad = backend.xp.where(taken, grad, 0)
         by_x, by_w = product_ways(backend.xp, x_value, w_value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -53,7 +54,11 @@ def test_an_activation_s_row_says_what_its_decorators_and_its_signature_say() ->
     formula = blend()
     row = ACTIVATIONS["blend"]
     assert list(ACTIVATIONS)[-1] == "blend"
-    assert (row.forward, row.saved, row.parameters) == (inspect.unwrap(formula), "input", {"a": 2.0, "b": 0.5, "c": 0.25})
+    assert (row.forward, row.saved, row.parameters) == (
+        inspect.unwrap(formula),
+        "input",
+        {"a": 2.0, "b": 0.5, "c": 0.25},
+    )
     assert (row.formula, row.derivative) == ("a x where x > c, else b x", "a where x > c, else b")
     assert row.check(a=1, b=2, c=0) == "a must be above b"
     assert formula(np.float32(3.0)) == 6.0  # the function is itself, and its defaults hold
