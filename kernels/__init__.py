@@ -62,7 +62,7 @@ class Kernels(Protocol):
 
     # ---- element by element
 
-    def elementwise(self, formula: Formula, arrays: int, results: int) -> Callable[..., None]:
+    def over_arrays(self, formula: Formula, arrays: int, results: int) -> Callable[..., None]:
         """Build ``run(inputs, parameters, outs)`` of tuples: outs = formula(*inputs, *parameters).
 
         There are so many inputs and outs, of one size. An out may be an input.

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 import os
 import pickle
 import re
@@ -132,6 +133,7 @@ def _identity(function: Callable[..., Any]) -> str | None:
     None if that name would not say everything: a function from outside the kernels may change without a
     change of the folder's digest, and must not be cached, unless it is one whose name has its own.
     """
+    function = inspect.unwrap(function)  # a formula's function, as formulas that are traced call it
     if not (is_generated(function) or Path(function.__code__.co_filename).resolve().is_relative_to(KERNELS)):
         return None
     parts = [function.__module__, function.__qualname__, str(function.__code__.co_firstlineno)]

@@ -180,7 +180,7 @@ class Elementwise:
             and (target := ready_target(backend, out, *arrays)) is not None
         ):
             values = self._values(numbers, arrays[0].dtype)
-            backend.kernels.elementwise(traced.forward, self._count, 1)(arrays, values, (target,))
+            backend.kernels.over_arrays(traced.forward, self._count, 1)(arrays, values, (target,))
             return target
         outs = _each(out, traced.results, not single, "result")
         operands = _Operands(self.arrays, arrays, outs)
@@ -231,7 +231,7 @@ class Elementwise:
             targets = self._targets(backend, grad, arrays, out)
             if targets and traced.results == 1 and not traced.is_tuple:
                 values = self._values(numbers, compute_dtype(grad.dtype))
-                run = backend.kernels.elementwise(traced.backward(), 1 + self._count, self._count)
+                run = backend.kernels.over_arrays(traced.backward(), 1 + self._count, self._count)
                 run((grad, *arrays), values, targets)
                 return targets if self._count > 1 else targets[0]
         outs = _each(out, self._count, self._count > 1, "array", self.arrays)
@@ -399,7 +399,7 @@ class _Operands:
 
     def run(self, formula: Function, inputs: Sequence[Any], values: tuple[float, ...], outs: list[Any]) -> None:
         """Have the formula's results of the inputs, the operands that are numbers, and the parameters."""
-        kernel = self.backend.kernels.elementwise(formula, len(inputs), len(outs))
+        kernel = self.backend.kernels.over_arrays(formula, len(inputs), len(outs))
         kernel(tuple(inputs), (*self.numbers, *values), tuple(outs))
 
     def empty(self) -> Any:

@@ -326,6 +326,49 @@ def test_a_linear_model_is_trained_evaluated_and_used_as_a_network_is(model, tmp
     assert sum(row["probability"] for row in classes) == pytest.approx(1, abs=1e-6)
 
 
+OWN_ACTIVATION = """
+from softgrad import ops
+from softgrad.formulas import sigmoid
+
+@ops.elementwise
+def swish(x, *, beta=1.5):
+    return x * sigmoid(beta * x)
+
+@ops.elementwise
+def branching(x):
+    return x if x > 0 else 0 * x
+"""
+
+
+def test_an_activation_of_one_s_own_is_found_in_its_module(tmp_path, monkeypatch):
+    name = "activations_of_a_user"
+    (tmp_path / f"{name}.py").write_text(OWN_ACTIVATION)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    result = invoke("train", *QUICK, "--activation", f"{name}:swish", "--run-dir", "run", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout.splitlines()[-1])["best_test_accuracy"] > 0.5
+    assert invoke("evaluate", "run", "--json").exit_code == 0
+
+    sys.modules.pop(name)  # as in another process
+    result = invoke("evaluate", "run")
+    assert result.exit_code == 1
+    assert f"is not imported; import it first, on the command line with --import {name}" in error_of(result)
+    assert invoke("evaluate", "run", "--import", name).exit_code == 0
+    sys.modules.pop(name)
+
+    for given, words in (
+        (f"{name}:nothing", f"the module {name} has no nothing"),
+        (f"{name}:ops", "must be a formula made by ops.elementwise; got module"),
+        ("no_such_module:swish", "the module no_such_module cannot be imported: ModuleNotFoundError"),
+        (f"{name}:branching", "write where(condition, a, b)"),
+    ):
+        result = invoke("train", *QUICK, "--activation", given, "--run-dir", "other")
+        assert result.exit_code == 2
+        assert words in error_of(result)
+    assert not (tmp_path / "other").exists()
+
+
 def test_predict_temperature_sharpens_and_flattens(run_dir, digit_image):
     def best(temperature):
         report = json.loads(invoke("predict", run_dir, digit_image, "--json", "--temperature", temperature).output)

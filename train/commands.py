@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     short_help="Train a network and keep it in a run directory.",
     sections={
         "Data": ("dataset", "data_dir"),
-        "Model": ("model", "hidden", "activation"),
+        "Model": ("model", "hidden", "activation", "imports"),
         "Optimisation": (
             "optimizer", "lr", "momentum", "beta1", "beta2", "weight_decay", "batch_size", "epochs", "seed"
         ),

@@ -4,7 +4,7 @@ from softgrad.kernels.cpu.activations import activation_backward, activation_for
 from softgrad.kernels.cpu.classification_step import classification_step
 from softgrad.kernels.cpu.columns import FEWEST_COLUMNS
 from softgrad.kernels.cpu.cross_entropy import softmax_cross_entropy_forward, softmax_cross_entropy_with_grad
-from softgrad.kernels.cpu.elementwise import elementwise
+from softgrad.kernels.cpu.elementwise import over_arrays
 from softgrad.kernels.cpu.elementwise_losses import (
     elementwise_loss_forward,
     elementwise_loss_with_grad,

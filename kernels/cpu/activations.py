@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from softgrad.kernels.cpu import threads
-from softgrad.kernels.cpu.elementwise import default_operands, elementwise, ufuncs
+from softgrad.kernels.cpu.elementwise import default_operands, over_arrays, ufuncs
 from softgrad.kernels.cpu.ufuncs import Ufuncs
 from softgrad.kernels.formulas.registry import Activation
 
@@ -56,7 +56,7 @@ def small_backward(activation: Activation) -> Callable[[Any, Any, Any], Any]:
 
 @cache
 def activation_forward(activation):
-    run = elementwise(activation.forward, 1, 1)
+    run = over_arrays(activation.forward, 1, 1)
 
     def forward(x, parameters, out):
         run((x,), parameters, (out,))
@@ -66,7 +66,7 @@ def activation_forward(activation):
 
 @cache
 def activation_backward(activation):
-    run = elementwise(activation.backward, 2, 1)
+    run = over_arrays(activation.backward, 2, 1)
 
     def backward(grad, saved, parameters, out):
         run((grad, saved), parameters, (out,))

@@ -106,7 +106,7 @@ def _kernel(formula: Formula, arrays: int, results: int, put: Put) -> Kernel:
 
 
 @cache
-def elementwise(formula: Formula, arrays: int, results: int) -> Callable[..., None]:
+def over_arrays(formula: Formula, arrays: int, results: int) -> Callable[..., None]:
     """Build ``run(inputs, parameters, outs)`` of tuples: outs = formula(*inputs, *parameters), element by element."""
 
     def run(inputs, parameters, outs):

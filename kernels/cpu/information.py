@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-from softgrad.kernels.cpu.elementwise import elementwise
+from softgrad.kernels.cpu.elementwise import over_arrays
 from softgrad.kernels.cpu.horizontal import horizontal_combine, horizontal_max
 from softgrad.kernels.cpu.launch import Kernel, over_range
 from softgrad.kernels.cpu.memory import (
@@ -116,4 +116,4 @@ def information_measure(measure: Measure) -> Callable[..., None]:
 
 
 def self_information_forward(p, factor, factor_lost, out):
-    elementwise(self_information, 1, 1)((p,), (factor, factor_lost), (out,))
+    over_arrays(self_information, 1, 1)((p,), (factor, factor_lost), (out,))

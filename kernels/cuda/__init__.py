@@ -4,7 +4,7 @@ from softgrad.kernels.cuda.activations import activation_backward, activation_fo
 from softgrad.kernels.cuda.classification_step import classification_step
 from softgrad.kernels.cuda.columns import FEWEST_COLUMNS
 from softgrad.kernels.cuda.cross_entropy import softmax_cross_entropy_forward, softmax_cross_entropy_with_grad
-from softgrad.kernels.cuda.elementwise import elementwise
+from softgrad.kernels.cuda.elementwise import over_arrays
 from softgrad.kernels.cuda.elementwise_losses import (
     elementwise_loss_forward,
     elementwise_loss_with_grad,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import cache
 
-from softgrad.kernels.cuda.elementwise import elementwise
+from softgrad.kernels.cuda.elementwise import over_arrays
 
 
 @cache
 def activation_forward(activation):
-    run = elementwise(activation.forward, 1, 1)
+    run = over_arrays(activation.forward, 1, 1)
 
     def forward(x, parameters, out):
         run((x,), parameters, (out,))
@@ -19,7 +19,7 @@ def activation_forward(activation):
 
 @cache
 def activation_backward(activation):
-    run = elementwise(activation.backward, 2, 1)
+    run = over_arrays(activation.backward, 2, 1)
 
     def backward(grad, saved, parameters, out):
         run((grad, saved), parameters, (out,))

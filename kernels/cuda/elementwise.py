@@ -148,7 +148,7 @@ _launches = Launches()
 
 
 @cache
-def elementwise(formula: Formula, arrays: int, results: int) -> Callable[..., None]:
+def over_arrays(formula: Formula, arrays: int, results: int) -> Callable[..., None]:
     """Build ``run(inputs, numbers, outs)`` of tuples: outs = formula(*inputs, *numbers), element by element."""
 
     def run(inputs, numbers, outs):

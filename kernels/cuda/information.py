@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 from numba import cuda, int32, int64
 
-from softgrad.kernels.cuda.elementwise import elementwise, of_dtype
+from softgrad.kernels.cuda.elementwise import of_dtype, over_arrays
 from softgrad.kernels.cuda.launch import Kernel, blocks_for
 from softgrad.kernels.cuda.memory import NUMBER
 from softgrad.kernels.cuda.teams import WARP, team_of
@@ -97,4 +97,4 @@ def information_measure(measure: Measure) -> Callable[..., None]:
 
 
 def self_information_forward(p, factor, factor_lost, out):
-    elementwise(self_information, 1, 1)((p,), (factor, factor_lost), (out,))
+    over_arrays(self_information, 1, 1)((p,), (factor, factor_lost), (out,))

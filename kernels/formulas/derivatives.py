@@ -179,8 +179,8 @@ def _fma_exp_nonpositive(y: Any, dfactor: Slope, dx: Slope, daddend: Slope, _: S
     return _plus(_plus(_times(e, dfactor), _times(factor * e, dx)), daddend)
 
 
-# The backwards of sigmoid and tanh are of their outputs, which have lost the digits of the slope where they near 1. Here
-# the input is at hand.
+# The backwards of sigmoid and tanh are of their outputs, which have lost the slope's digits where they near 1. Here the
+# input is at hand.
 
 
 def _sigmoid_slope(v: Any, y: Any) -> Any:

@@ -12,7 +12,23 @@ import pytest
 from numerics import assert_ulp
 
 from softgrad import formulas
-from softgrad.formulas import copysign, erf, erfc, exp, exp2, expm1, fabs, fma, log, log1p, log2, rsqrt, sigmoid, sqrt, tanh
+from softgrad.formulas import (
+    copysign,
+    erf,
+    erfc,
+    exp,
+    exp2,
+    expm1,
+    fabs,
+    fma,
+    log,
+    log1p,
+    log2,
+    rsqrt,
+    sigmoid,
+    sqrt,
+    tanh,
+)
 from softgrad.kernels import cache
 from softgrad.kernels.formulas.authored import Authored
 from softgrad.kernels.formulas.generated import MOST_OPERATIONS, generated
@@ -62,7 +78,9 @@ def test_a_rule_is_the_derivative(function: Function, points: np.ndarray, exact:
 def test_every_primitive_of_one_number_has_a_rule() -> None:
     tested = {function.__name__ for function, *_ in RULES}
     primitives = {
-        name for name in formulas.__all__ if getattr(formulas, name).__module__ == "softgrad.kernels.formulas.primitives"
+        name
+        for name in formulas.__all__
+        if getattr(formulas, name).__module__ == "softgrad.kernels.formulas.primitives"
     }
     assert primitives - tested == {"copysign", "fma", "where"}
 
@@ -150,7 +168,7 @@ def test_losses_have_derivatives_by_predictions_and_by_targets(name: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in ("sigmoid", "elu", "selu", "celu", "silu", "softplus", "softsign", "hardswish", "tanh")]
+    "name", ["sigmoid", "elu", "selu", "celu", "silu", "softplus", "softsign", "hardswish", "tanh"]
 )
 def test_derivatives_by_hand_are_those_of_the_insides(name: str) -> None:
     row = ACTIVATIONS[name]
@@ -210,7 +228,7 @@ REFUSED = [
     (lambda x: np.sin(x), "np.sin is none"),
     (lambda x: np.clip(x, 0, 1), "np.clip is none"),
     (lambda x: np.exp(x, dtype="f4"), "np.exp is none"),
-    (lambda x: [v for v in x], "nothing to go through"),
+    (lambda x: list(x), "nothing to go through"),
     (lambda x: x[0], "nothing to go through"),
     (lambda x: x.sum(), "no attribute 'sum'"),
     (lambda x: (x > 0) * x, r"write where\(condition, 1.0, 0.0\)"),
@@ -267,7 +285,7 @@ WRONG = [
     (lambda beta=1.0: beta, "one to 4 arrays"),
     (lambda x, out=1.0: x, "give the parameter another name"),
     (lambda x, *, k: x, "must have a default"),
-    (lambda x, k=[]: x, "the default of k must be a number"),  # noqa: B006
+    (lambda x, k=[]: x, "the default of k must be a number"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""`softgrad.formulas` in kernels for a GPU: what users' own ``cuda.jit`` makes of them, and their numbers there."""
+"""`softgrad.formulas`, and formulas of users' own, in kernels for a GPU: the code, and their numbers there."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import numba
 import numpy as np
 import pytest
 from devices import STAND_IN, gpu_compiler_or_skip, gpu_or_skip
-from numba import cuda
+from numba import cuda, types
 from numerics import Arrays, assert_ulp, quick
 from ptx.reading import float64_of
 
 from softgrad import formulas
 from softgrad.kernels.cuda import launch
+from softgrad.kernels.cuda.elementwise import elementwise_kernel
 from softgrad.kernels.cuda.memory import thread_of_grid
+from softgrad.kernels.formulas.authored import Authored
 
 NAMES = quick(sorted(formulas.__all__), "exp", "fma", "where", "maximum", "gelu", "leaky_relu", "huber_loss")
 
@@ -93,3 +95,37 @@ def test_cuda_jit_takes_them_and_float32_stays_float32(name: str) -> None:
     assert not float64_of(ptx)
     assert ".approx" not in ptx
     assert "call" not in ptx
+
+
+def swish(x, beta=1.0):
+    return x * formulas.sigmoid(beta * x)
+
+
+def swiglu(x, gate, beta=1.0):
+    return x * gate * formulas.sigmoid(beta * gate)
+
+
+def huber(x, t, weight, delta=1.0):
+    distance = fabs(x - t)
+    return weight * formulas.where(distance <= delta, 0.5 * distance**2, delta * (distance - 0.5 * delta))
+
+
+@pytest.mark.parametrize("capability", quick([(8, 0), (9, 0), (10, 0)], (9, 0)))
+@pytest.mark.parametrize("formula", [swish, swiglu, huber])
+@pytest.mark.skipif(STAND_IN, reason="numba-cuda itself compiles")
+def test_a_formula_of_a_user_s_own_stays_float32_and_takes_16_bytes_at_a_time(
+    formula: Any, capability: tuple[int, int]
+) -> None:
+    gpu_compiler_or_skip()
+    arrays = len(inspect.signature(formula).parameters) - 1
+    traced = Authored(formula).traced((True,) * arrays, {})
+    for function, inputs, outs in ((traced.forward, arrays, 1), (traced.backward(), arrays + 1, arrays)):
+        kernel = elementwise_kernel(function, inputs, outs, 4, "f")
+        pointer = types.CPointer(types.float32)
+        places = types.UniTuple(pointer, inputs), types.UniTuple(pointer, outs)
+        signature = types.void(*places, types.int64, types.UniTuple(types.float32, 1))
+        _, ptx = launch.ptx_of(kernel.lowered(signature, capability), capability)
+        assert not float64_of(ptx)
+        assert ptx.count("ld.global.v4.f32") == 2 * inputs
+        assert ptx.count("st.global.v4.f32") == 2 * outs
+        assert ".local" not in ptx

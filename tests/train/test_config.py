@@ -8,6 +8,8 @@ import math
 import numpy as np
 import pytest
 
+from softgrad import ops
+from softgrad.formulas import sigmoid
 from softgrad.train import TrainConfig
 from softgrad.train.config import MODELS, OPTIMIZERS, SCHEDULES, defaults_of
 from softgrad.train.data.standardise import CHUNK, Standardisation
@@ -94,6 +96,39 @@ def test_numbers_of_numpy_and_a_single_size_are_settings():
         config = TrainConfig(hidden=hidden, lr=np.float32(0.5), epochs=np.int64(3), seed=np.uint8(7))
         assert config == plain
         assert json.dumps(config.to_json()) == json.dumps(plain.to_json())
+
+
+@ops.elementwise
+def swish(x, *, beta=1.5):
+    return x * sigmoid(beta * x)
+
+
+@ops.elementwise
+def gated(x, gate):
+    return x * gate
+
+
+def test_an_activation_of_one_s_own_is_kept_by_its_name():
+    config = TrainConfig(activation=swish)
+    assert config.activation == f"{__name__}:swish"
+    assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+def test_an_activation_that_could_not_be_found_again_is_refused():
+    @ops.elementwise
+    def local(x):
+        return x
+
+    with pytest.raises(ValueError, match="define it at the top of a module"):
+        TrainConfig(activation=local)
+    with pytest.raises(ValueError, match="a formula of one array with one result"):
+        TrainConfig(activation=gated)
+    with pytest.raises(ValueError, match="no_such_module, which is not imported"):
+        TrainConfig(activation="no_such_module:swish")
+    with pytest.raises(ValueError, match="has no nothing"):
+        TrainConfig(activation=f"{__name__}:nothing")
+    with pytest.raises(ValueError, match=r"must be a formula made by ops\.elementwise; got str"):
+        TrainConfig(activation=f"{__name__}:__name__")
 
 
 def test_what_is_not_given_is_the_models_own():
