@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from softgrad import ops
+from softgrad.bench.formulas import ARRAYS, name_of
 from softgrad.bench.operation import SIZES, Make, Operation, Shape, array_bytes
 from softgrad.bench.settings import DTYPES
 from softgrad.kernels.formulas.elementwise_losses import PROBABILITIES, SIGNS
@@ -120,6 +121,24 @@ def _losses() -> tuple[Operation, ...]:
     )
 
 
+# ---- formulas of users' own
+
+
+def _several(count: int) -> Make:
+    return lambda shape, dtype, rng: tuple(_logits(shape, dtype, rng) for _ in range(count))
+
+
+def _formulas() -> tuple[Operation, ...]:
+    """Every formula, and its gradients by all of its arrays."""
+    operations = []
+    for name, arrays in ARRAYS.items():
+        for gradient in (False, True):
+            called = name_of(name, gradient=gradient)
+            make = _several(arrays + gradient)
+            operations.append(Operation(called, called, "formulas", make, SIZES, QUICK_SIZES))
+    return tuple(operations)
+
+
 # ---- other
 
 # A batch of 128 through the first layer of the MNIST network: (rows, inputs, outputs).
@@ -222,7 +241,7 @@ OTHER = (
 )
 
 OPERATIONS: Mapping[str, Operation] = MappingProxyType(
-    {operation.name: operation for operation in (*ROWS, *_activations(), *_losses(), *OTHER)}
+    {operation.name: operation for operation in (*ROWS, *_activations(), *_losses(), *_formulas(), *OTHER)}
 )
 
 # What a quick run measures: of each kind of kernel one.

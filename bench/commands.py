@@ -1,7 +1,8 @@
-"""The commands `softgrad bench ops` and `softgrad bench train`: options in, one run, a report out."""
+"""The commands `softgrad bench ops`, `formulas` and `train`: options in, one run, a report out."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,41 +31,55 @@ table_file_option = click.option(
 backend_option = option("--backend", type=click.Choice(BACKENDS), default="cpu", help="What to measure.")
 
 
+def _measuring(*more: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The options of what is measured cell by cell, with more of a command's own behind the second."""
+    options = (
+        backend_option,
+        option("--quick", is_flag=True, help="A minute's glance: a choice of operations, few shapes, float32."),
+        *more,
+        option(
+            "--dtype",
+            type=click.Choice(DTYPES),
+            multiple=True,
+            help="May be repeated.  [default: float32 and float64, with --backend gpu also float16]",
+        ),
+        option(
+            "--threads",
+            type=click.IntRange(1),
+            metavar="N",
+            multiple=True,
+            help="May be repeated; for the cpu.  [default: 1 and one a processor]",
+        ),
+        option("--elements", type=click.IntRange(1), default=ELEMENTS, metavar="N", help="Of each array on a gpu."),
+        option(
+            "--peer", type=click.Choice(ALL_PEERS), multiple=True, help="May be repeated.  [default: all installed]"
+        ),
+        option(
+            "--budget",
+            type=click.FloatRange(0, min_open=True),
+            metavar="SECONDS",
+            help=f"Seconds of timing for each contender of a cell.  [default: {BUDGET}, with --quick {QUICK_BUDGET}]",
+        ),
+        json_file_option,
+        table_file_option,
+        click.option("--chart", "chart_file", type=output_path, metavar="FILE", help="Draw the ratios (.png or .svg)."),
+        click.pass_context,
+    )
+
+    def decorate(command: Any) -> Any:
+        for one in reversed(options):
+            command = one(command)
+        return command
+
+    return decorate
+
+
 @bench.command(short_help="Time every operation beside other packages.")
-@backend_option
-@option("--quick", is_flag=True, help="A minute's glance: a choice of operations, few shapes, float32.")
-@option("--op", metavar="NAME", multiple=True, help="Only this one; may be repeated.  [default: all]")
-@option("--family", type=click.Choice(FAMILIES), help="Only operations of this kind.")
-@option(
-    "--dtype",
-    type=click.Choice(DTYPES),
-    multiple=True,
-    help="May be repeated.  [default: float32 and float64, with --backend gpu also float16]",
+@_measuring(
+    option("--op", metavar="NAME", multiple=True, help="Only this one; may be repeated.  [default: all]"),
+    option("--family", type=click.Choice(FAMILIES), help="Only operations of this kind."),
 )
-@option(
-    "--threads", type=click.IntRange(1), metavar="N", multiple=True,
-    help="May be repeated; for the cpu.  [default: 1 and one a processor]",
-)  # fmt: skip
-@option("--elements", type=click.IntRange(1), default=ELEMENTS, metavar="N", help="Of each array on a gpu.")
-@option("--peer", type=click.Choice(ALL_PEERS), multiple=True, help="May be repeated.  [default: all installed]")
-@option(
-    "--budget",
-    type=click.FloatRange(0, min_open=True),
-    metavar="SECONDS",
-    help=f"Seconds of timing for each contender of a cell.  [default: {BUDGET}, with --quick {QUICK_BUDGET}]",
-)
-@json_file_option
-@table_file_option
-@click.option("--chart", "chart_file", type=output_path, metavar="FILE", help="Draw the ratios (.png or .svg).")
-@click.pass_context
-def ops(
-    context: click.Context,
-    /,
-    json_file: Path | None,
-    table_file: Path | None,
-    chart_file: Path | None,
-    **choices: Any,
-) -> None:
+def ops(context: click.Context, /, **choices: Any) -> None:
     """Time every operation beside torch, jax, scipy and numpy, or on a GPU torch, torch.compile, triton and cupy.
 
     All contenders of a cell (operation, shape, dtype, threads) take turns in one process, after their results have
@@ -77,6 +92,23 @@ def ops(
     softgrad bench ops --backend gpu               on the current CUDA device
     softgrad bench ops --json ops.json --table ops.md --chart ops.png
     """
+    _measure(context, **choices)
+
+
+@bench.command(short_help="Time formulas of one's own beside other packages.")
+@_measuring()
+def formulas(context: click.Context, /, **choices: Any) -> None:
+    """Time formulas made by `ops.elementwise`, and their gradients, beside what other packages make of them.
+
+    Six formulas, from x / (1 + exp(-1.5 x)) to one of twenty operations, beside numba.vectorize, numexpr, NumPy, JAX
+    jitted, PyTorch, and torch.compile where there is a compiler for C++. The same as bench ops --family formulas.
+    """
+    _measure(context, op=(), family="formulas", **choices)
+
+
+def _measure(
+    context: click.Context, json_file: Path | None, table_file: Path | None, chart_file: Path | None, **choices: Any
+) -> None:
     import os
 
     from softgrad.bench.progress import run_with_progress
@@ -119,7 +151,7 @@ def _bench_settings(
         raise ValueError("elements has no meaning with --backend cpu; leave it out")
     counts = threads or (1, all_threads())
     return Settings(
-        operations=find_operations(op or (QUICK_OPERATIONS if quick else ()), family),
+        operations=find_operations(op or (QUICK_OPERATIONS if quick and family != "formulas" else ()), family),
         dtypes=dtype or (DTYPES[:1] if quick else USUAL_DTYPES[backend]),
         threads=(ON_GPU,) if backend == "gpu" else tuple(sorted(set(counts))),
         peers=find_peers(peer, backend),

@@ -54,7 +54,7 @@ class Operation:
     function
         The public function of `softgrad.ops`, by which peers know what to do.
     family
-        "rows", "elementwise" or "other": operations that share their shapes share a table.
+        "rows", "elementwise", "formulas" or "other": operations that share their shapes share a table.
     make
         Makes the arguments, from shape, dtype and a random generator.
     shapes, quick_shapes

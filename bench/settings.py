@@ -7,12 +7,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 BACKENDS = ("cpu", "gpu")
-FAMILIES = ("rows", "elementwise", "other")
+FAMILIES = ("rows", "elementwise", "formulas", "other")
 DTYPES = ("float32", "float64", "float16")
 
 # What is measured where nothing else is asked for.
 USUAL_DTYPES = {"cpu": ("float32", "float64"), "gpu": DTYPES}
-PEERS = {"cpu": ("torch", "jax", "scipy", "numpy"), "gpu": ("torch", "torch_compile", "triton", "cupy")}
+PEERS = {
+    "cpu": ("torch", "torch_compile", "jax", "scipy", "numpy", "numba", "numexpr"),
+    "gpu": ("torch", "torch_compile", "triton", "cupy"),
+}
 ALL_PEERS = tuple(dict.fromkeys(PEERS["cpu"] + PEERS["gpu"]))
 
 # The number of threads of a run whose work is a GPU's.

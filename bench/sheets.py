@@ -46,7 +46,7 @@ def _all_sheets(results: Results) -> Iterator[Sheet]:
         for dtype in results.settings.dtypes:
             cells = [cell for cell in results.cells if (cell.threads, cell.dtype) == (threads, dtype)]
             where = f"{dtype}, {thread_words(threads)}"
-            for family in ("rows", "elementwise"):
+            for family in ("rows", "elementwise", "formulas"):
                 yield _by_shape(f"{family}, {where}", [cell for cell in cells if cell.family == family])
             yield _by_cell(f"other, {where}", [cell for cell in cells if cell.family == "other"])
     yield _large_sheet(results)

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from softgrad.kernels.formulas.registry import Activation
 from softgrad.ops.axes import Axis
+from softgrad.ops.elementwise import elementwise as elementwise
 from softgrad.ops.gpu import BackendUnavailableError as BackendUnavailableError
 
 # An array of one of the dtypes that keep theirs: float16, float32, float64; bfloat16 is `ml_dtypes`' to type.

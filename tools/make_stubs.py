@@ -31,6 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from softgrad.kernels.formulas.registry import Activation
 from softgrad.ops.axes import Axis
+from softgrad.ops.elementwise import elementwise as elementwise
 from softgrad.ops.gpu import BackendUnavailableError as BackendUnavailableError
 
 # An array of one of the dtypes that keep theirs: float16, float32, float64; bfloat16 is `ml_dtypes`' to type.
@@ -59,7 +60,8 @@ RETURNS = {
 
 def functions() -> list[str]:
     """The public functions by name, in alphabetical order."""
-    return sorted(name for name in ops.__all__ if inspect.isfunction(getattr(ops, name)))
+    names = (name for name in ops.__all__ if name != "elementwise")  # which takes no arrays
+    return sorted(name for name in names if inspect.isfunction(getattr(ops, name)))
 
 
 def returns(name: str) -> str:

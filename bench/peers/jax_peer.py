@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import nn
+from jax import lax, nn
 from jax.scipy.special import logsumexp
 
+from softgrad.bench.formulas import FORMULAS, name_of
 from softgrad.bench.peers.peer import Call, Peer, Way
 
 jax.config.update("jax_enable_x64", True)
@@ -29,9 +30,14 @@ def _jitted(function: Callable[..., Any]) -> tuple[Way, ...]:
     return (Way(make),)
 
 
-def _vjp(function: Callable[[Any], Any]) -> tuple[Way, ...]:
-    """The backward, from the input: what jax.grad would compile, with the part of the forward that it needs."""
-    return _jitted(lambda grad, x: jax.vjp(function, x)[1](grad)[0])
+def _vjp(function: Callable[..., Any]) -> tuple[Way, ...]:
+    """The backward, from the inputs: what jax.grad would compile, with the part of the forward that it needs."""
+
+    def backward(grad: Any, *arrays: Any) -> Any:
+        grads = jax.vjp(function, *arrays)[1](grad)
+        return grads if len(grads) > 1 else grads[0]
+
+    return _jitted(backward)
 
 
 # ---- rows
@@ -137,10 +143,19 @@ def _gather_scale(x: Any, indices: Any, dtype: Any, scale: float, shift: float) 
     return lambda: compiled(x, indices).block_until_ready()
 
 
+# ---- formulas
+
+FUNCTIONS = SimpleNamespace(
+    exp=jnp.exp, erf=lax.erf, fabs=jnp.abs, tanh=jnp.tanh, sqrt=jnp.sqrt, log1p=jnp.log1p, where=jnp.where
+)
+OWN = {name: formula(FUNCTIONS) for name, formula in FORMULAS.items()}
+
 PEER = Peer(
     "jax",
     MappingProxyType(
-        {
+        {name_of(name): _jitted(formula) for name, formula in OWN.items()}
+        | {name_of(name, gradient=True): _vjp(formula) for name, formula in OWN.items()}
+        | {
             "softmax": _jitted(nn.softmax),
             "log_softmax": _jitted(nn.log_softmax),
             "logsumexp": _jitted(logsumexp),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from softgrad.bench.formulas import FORMULAS, name_of
 from softgrad.bench.peers.peer import Call, Peer, Way, allocating, both
 
 # ---- rows
@@ -316,10 +317,21 @@ def _gather_scale(x: Any, indices: Any, dtype: Any, scale: float, shift: float, 
     return out
 
 
+# ---- formulas, but for the one that needs erf
+
+FUNCTIONS = SimpleNamespace(
+    exp=np.exp, erf=None, fabs=np.abs, tanh=np.tanh, sqrt=np.sqrt, log1p=np.log1p, where=np.where
+)
+
 PEER = Peer(
     "numpy",
     MappingProxyType(
         {
+            name_of(name): (allocating(formula(FUNCTIONS)),)
+            for name, formula in FORMULAS.items()
+            if name != "gelu_by_erf"
+        }
+        | {
             "softmax": both(_softmax),
             "log_softmax": both(_log_softmax),
             "logsumexp": (allocating(_logsumexp),),

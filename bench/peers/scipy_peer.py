@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from softgrad.bench.formulas import FORMULAS, name_of
 from softgrad.bench.peers.peer import Peer, allocating, both
 
 
@@ -38,6 +39,7 @@ PEER = Peer(
     "scipy",
     MappingProxyType(
         {
+            name_of("gelu_by_erf"): (allocating(FORMULAS["gelu_by_erf"](special)),),
             "softmax": (allocating(special.softmax),),
             "log_softmax": (allocating(special.log_softmax),),
             "logsumexp": (allocating(special.logsumexp),),

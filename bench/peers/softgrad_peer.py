@@ -8,14 +8,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import partial
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from softgrad import ops
+from softgrad import formulas, ops
 from softgrad.bench.cases import OPERATIONS
-from softgrad.bench.peers.peer import Call, Peer, Way
+from softgrad.bench.formulas import FORMULAS, name_of
+from softgrad.bench.peers.peer import Call, Peer, Way, both
 
 
 def _unchecked(function: Callable[..., Any], array: Any) -> dict[str, bool]:
@@ -79,10 +80,24 @@ def _ways(function: str) -> tuple[Way, ...]:
     return ways if "out" in inspect.signature(op).parameters else ways[:1]
 
 
+FUNCTIONS = SimpleNamespace(**{name: getattr(formulas, name) for name in formulas.__all__})
+
+
+def _formulas() -> dict[str, tuple[Way, ...]]:
+    """Both ways of every formula, and of its gradients."""
+    ways = {}
+    for name, build in FORMULAS.items():
+        formula = ops.elementwise(build(FUNCTIONS))
+        ways[name_of(name)] = both(formula)
+        ways[name_of(name, gradient=True)] = both(formula.backward)
+    return ways
+
+
 PEER = Peer(
     "softgrad",
     MappingProxyType(
-        {operation.function: _ways(operation.function) for operation in OPERATIONS.values()}
+        {one.function: _ways(one.function) for one in OPERATIONS.values() if one.family != "formulas"}
+        | _formulas()
         | {
             "linear_cross_entropy_with_grad": (Way(_linear_with_grad),),
             "sgd_update": _updating(ops.sgd_update, "velocity"),

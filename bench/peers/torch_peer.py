@@ -9,13 +9,14 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from softgrad.bench.formulas import FORMULAS, name_of
 from softgrad.bench.peers.peer import Call, Peer, Way, allocating, both, writing
 
 aten = torch.ops.aten
@@ -300,10 +301,36 @@ def _gather_scale(x: Any, indices: Any, dtype: Any, scale: float, shift: float, 
     return lambda: out.copy_(x[indices]).mul_(scale).add_(shift)
 
 
+# ---- formulas
+
+FUNCTIONS = SimpleNamespace(
+    exp=torch.exp, erf=torch.erf, fabs=torch.abs, tanh=torch.tanh, sqrt=torch.sqrt, log1p=torch.log1p, where=torch.where
+)
+
+
+def _gradient(formula: Callable[..., Any]) -> tuple[Way, ...]:
+    """The gradients of a formula, through the graph that each call builds."""
+
+    def make(grad: Any, *arrays: Any) -> Call:
+        leaves = [array.clone().requires_grad_() for array in arrays]
+
+        def call() -> Any:
+            grads = torch.autograd.grad(formula(*leaves), leaves, grad)
+            return grads if len(grads) > 1 else grads[0]
+
+        return call
+
+    return (Way(make, name="autograd", context=nullcontext),)
+
+
+OWN = {name: formula(FUNCTIONS) for name, formula in FORMULAS.items()}
+
 PEER = Peer(
     "torch",
     MappingProxyType(
-        {
+        {name_of(name): (allocating(formula),) for name, formula in OWN.items()}
+        | {name_of(name, gradient=True): _gradient(formula) for name, formula in OWN.items()}
+        | {
             "softmax": _over_axis(torch.softmax),
             "log_softmax": _over_axis(torch.log_softmax),
             "logsumexp": _over_axis(torch.logsumexp),
