@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from devices import gpu_or_skip
 from numerics import Arrays, assert_ulp
+from signatures import PUBLIC
 
 import softgrad
 from softgrad import ops
@@ -39,9 +40,6 @@ def test_a_backend_exports_the_contract_and_nothing_else(backend: Arrays) -> Non
         _self, *arguments = inspect.signature(promised).parameters
         assert list(inspect.signature(getattr(kernels, name)).parameters) == arguments, name
         assert promised.__doc__, name
-
-
-PUBLIC = [name for name in ops.__all__ if inspect.isfunction(getattr(ops, name))]
 
 
 def test_every_activation_is_public_with_its_backward() -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
 import re
-import runpy
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ pytest.importorskip("matplotlib")
 FOLDER = Path(__file__).resolve().parent.parent / "examples"
 SHARED = {"deck", "pictures"}
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in SHARED)
-TRAINING = {"batch_noise", "loss_landscape", "mnist"}
+TRAINING = {"batch_noise", "loss_landscape", "mnist", "your_own_activation"}
 PICTURES = {"mnist": ["mnist_softmax_weights", "mnist_mlp_weights", "mnist_confusion", "mnist_mistakes"]}
 DECK = r"(?<![,.\d])00[0-4]\b"
 
@@ -66,7 +66,7 @@ def results(tmp_path_factory):
             folder = tmp_path_factory.mktemp(name)
             with pytest.MonkeyPatch.context() as patch:
                 patch.syspath_prepend(str(FOLDER))
-                command = runpy.run_path(str(FOLDER / f"{name}.py"))["main"]
+                command = importlib.import_module(name).main
             options = ["--output", str(folder), *(["--quick"] if name in TRAINING else [])]
             result = CliRunner().invoke(command, options, catch_exceptions=False)
             assert result.exit_code == 0, result.output
@@ -95,6 +95,14 @@ def test_draws_follow_their_distribution(results):
     errors = [float(value) for name, value in rows.items() if name.startswith("largest error of a share")]
     assert len(errors) == 6
     assert max(errors) < 5 * 0.5 / np.sqrt(100_000)  # five standard deviations of a share of 1/2
+
+
+def test_the_gradients_of_formulas_are_those_of_differences(results):
+    rows, _ = results("your_own_activation")
+    errors = [float(value) for name, value in rows.items() if "gradient is off" in name]
+    assert len(errors) == 3
+    assert max(errors) < 1e-9
+    assert min(float(value) for name, value in rows.items() if name.endswith("test accuracy")) > 0.8
 
 
 def test_noise_falls_with_the_root_of_the_batch_size(results):

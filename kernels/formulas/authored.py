@@ -62,6 +62,8 @@ class Authored:
         The names of the numbers that are the same for all elements, and their defaults.
     options
         The names and defaults of what is known when the formula is traced.
+    watched
+        What of its author's the function referred to when it was traced, and how it is looked up.
 
     Raises
     ------
@@ -78,7 +80,7 @@ class Authored:
         self.parameters = {name: float(value) for name, value in defaults.items() if name not in self.options}
         self.slopes: Function | None = None
         self._traced: dict[Any, Traced] = {}
-        self._watched: tuple[tuple[Callable[[str], Any], str, Any], ...] = ()
+        self.watched: tuple[tuple[Callable[[str], Any], str, Any], ...] = ()
 
     def signature(self) -> Signature:
         """That of a call: arrays by position, the rest by name."""
@@ -106,9 +108,9 @@ class Authored:
 
     def is_current(self) -> bool:
         """Is all that the function refers to what it was when it was traced? If not it is forgotten."""
-        for get, name, value in self._watched:
+        for get, name, value in self.watched:
             if get(name) is not value:
-                self._traced, self._watched = {}, ()
+                self._traced, self.watched = {}, ()
                 return False
         return True
 
@@ -124,7 +126,7 @@ class Authored:
         if not self.is_current() or key not in self._traced:
             watched = tuple(_referred(self.function)) + (tuple(_referred(self.slopes)) if self.slopes else ())
             self._traced[key] = self._trace(are_arrays, options)
-            self._watched = watched
+            self.watched = watched
         return self._traced[key]
 
     def _trace(self, are_arrays: tuple[bool, ...], options: Mapping[str, Any]) -> Traced:

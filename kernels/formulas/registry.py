@@ -1,8 +1,8 @@
 """The tables of formulas, and the decorators by which a formula enters one.
 
 A formula, what is said of it, its parameters' defaults and its derivative stand together, where they are written; the
-decorator makes the row from which kernels, public functions, their documentation and the tests follow. It gives the
-function back as it was, so that formulas may call each other, and compiled code may call them.
+decorator makes the row from which kernels, public functions, their documentation and the tests follow. It gives a
+function back that other formulas and compiled code may call.
 
 A formula is a plain function of numbers over `primitives`, which give a number of the type they are given: constants
 are written ``const(x, 0.5)``, and parameters ``const(x, alpha)``, since users who call the formula may give them in any
@@ -19,6 +19,7 @@ from numbers import Real
 from types import FunctionType, MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeVar
 
+from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.tracing import composable
 
 Formula = Callable[..., Any]
@@ -204,7 +205,8 @@ def activation(
             raise TypeError(f"{function.__name__}: the parameter {weights[0]} must have a default")
         row = Activation(function, None, "input", formula, derivative, parameters, check)
         _describe(function, f"{formula}.")
-        return _entered(_activations, row, function)
+        _enter(_activations, row)
+        return composable(function)
 
     return enter
 
@@ -297,7 +299,8 @@ def elementwise_loss(
             function, None, predictions, formula, "not given", source, targets, weights, parameters, check
         )
         _describe(function, f"{formula}.")
-        return _entered(_elementwise_losses, row, function)
+        _enter(_elementwise_losses, row)
+        return composable(function)
 
     return enter
 
@@ -360,17 +363,17 @@ def update_rule(function: Function) -> Function:
         raise TypeError(
             f"{function.__name__} must take (param, grad, *states, /, *numbers); it takes {signature(function)}"
         )
-    return _entered(_update_rules, UpdateRule(function, tuple(arrays[2:]), tuple(numbers)), function)
+    _enter(_update_rules, UpdateRule(function, tuple(arrays[2:]), tuple(numbers)))
+    return jitable(function)
 
 
 # ---- what the decorators share
 
 
-def _entered(table: dict[str, Row], row: Row, function: Function) -> Function:
+def _enter(table: dict[str, Row], row: Row) -> None:
     if row.name in table:
         raise ValueError(f"there is a formula named {row.name} already; choose another name")
     table[row.name] = row
-    return composable(function)
 
 
 def _describe(function: Formula, words: str) -> None:

@@ -204,7 +204,7 @@ def test_a_backward_takes_what_its_forward_does_and_is_given_once() -> None:
     PLAIN(f)
     with pytest.raises(TypeError, match=r"wrong must take \(grad, x, a\); it takes \(grad, x, b\)"):
         backward_of(f, derivative="1")(wrong)
-    assert backward_of(f, derivative="1")(of_output) is of_output
+    assert inspect.unwrap(backward_of(f, derivative="1")(of_output)) is of_output
     assert ACTIVATIONS["f"].saved == "output"
     with pytest.raises(ValueError, match="f has a backward, of_output"):
         backward_of(f, derivative="1")(backward)

@@ -9,7 +9,7 @@ import pytest
 from numerics import KERNEL_DTYPES, one_quick, quick
 
 from softgrad import ops
-from softgrad.kernels.cpu import activations, launch, threads
+from softgrad.kernels.cpu import elementwise, launch, threads
 
 SENTINEL = 7.0
 
@@ -40,7 +40,7 @@ def stream(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bool], None]]:
     monkeypatch.setattr(threads, "PARALLEL_BYTES", 0)
 
     def switch(on: bool) -> None:
-        for module in (launch, activations):
+        for module in (launch, elementwise):
             monkeypatch.setattr(module, "STREAM_BYTES", 0 if on else 1 << 60)
 
     return switch

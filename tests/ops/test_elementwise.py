@@ -311,9 +311,11 @@ def test_what_a_formula_refers_to_may_change_between_calls() -> None:
     scaled, x = space["scaled"], np.float32([1, 2])
     np.testing.assert_array_equal(scaled(x), [3, 5])
     space["factor"] = 3.0
-    np.testing.assert_array_equal(scaled(x), [4, 7])
+    for _ in range(2):
+        np.testing.assert_array_equal(scaled(x), [4, 7])
     exec("def helper(v):\n    return v * v\n", space)
-    np.testing.assert_array_equal(scaled(x), [2, 5])
+    for _ in range(2):
+        np.testing.assert_array_equal(scaled(x), [2, 5])
     np.testing.assert_array_equal(scaled.backward(np.float32([1, 1]), x), [2, 4])
 
 

@@ -116,7 +116,7 @@ def test_some_gradients_only(backend: Arrays) -> None:
 
 X, W, B = np.zeros((9, 5)), np.zeros((5, 7)), np.zeros(7)
 G = np.zeros((9, 7))
-NAMES = ", ".join(ops.ACTIVATIONS)
+NAMES = f"{', '.join(ops.ACTIVATIONS)}, or a formula made by ops.elementwise"
 
 FORWARD_ERRORS: list[tuple[tuple[Any, ...], dict[str, Any], type[Exception], str]] = [
     ((X, B), {}, ValueError, "w must have shape (inputs, outputs); got shape (7,)"),

@@ -219,7 +219,7 @@ def test_any_logits_give_probabilities(backend: Arrays, x: np.ndarray, axis: int
     # The order of the classes does not matter but for their place.
     order = data.draw(st.permutations(range(x.shape[axis])))
     shuffled = backend.get(ops.softmax(backend.put(np.take(x, order, axis)), axis=axis))
-    assert_ulp(shuffled, np.take(y, order, axis), 1)
+    assert_ulp(shuffled, np.take(y, order, axis), 4)  # the sum may be another by a rounding or two
 
 
 @given(x=arrays(np.float64, SHAPES, elements=st.floats(-700, 700)), shift=st.integers(-(2**20), 2**20))
