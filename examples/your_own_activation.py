@@ -1,7 +1,7 @@
 """An activation of your own, deck 002: one function gives the layer, its gradient and a network that learns digits.
 
-Three formulas, written as one would write them for a number, beside ReLU: a swish with a steeper gate, squareplus (Barron
-2021, arXiv:2112.11687), which needs no exponential, and a bump that is flat far from 0.
+Three formulas, written as one would write them for a number, beside ReLU: a swish with a steeper gate, squareplus
+(Barron 2021, arXiv:2112.11687), which needs no exponential, and a bump that is flat far from 0.
 """
 
 from collections.abc import Callable

@@ -397,7 +397,7 @@ def test_wrong_use_is_one_line():
         (("--op", "softmaks"), "--op must be one of softmax"),
         (
             ("--peer", "cupy"),
-            "--peer must be one of torch, torch_compile, jax, scipy, numpy, numba, numexpr with --backend cpu; got",
+            f"--peer must be one of {', '.join(PEERS['cpu'])} with --backend cpu; got cupy",
         ),
         (("--chart", "ops.gif"), "--chart must end in .png or .svg"),
         (("--json", "no/such/folder/ops.json"), "--json must be in a folder that exists"),
