@@ -83,16 +83,22 @@ def elementwise(function: Function) -> Elementwise:
 
 
 class Elementwise:
-    """A formula over arrays, as `elementwise` makes it."""
+    """A formula over arrays, as `elementwise` makes it.
+
+    Attributes
+    ----------
+    formula
+        What it was made of.
+    """
 
     __name__: str
     __qualname__: str
 
     def __init__(self, function: Function) -> None:
-        self._formula = Authored(function)
+        self.formula = Authored(function)
         functools.update_wrapper(self, function)
-        self.__signature__ = self._formula.signature()
-        self._count = len(self._formula.arrays)
+        self.__signature__ = self.formula.signature()
+        self._count = len(self.formula.arrays)
         self._small: Any = None
         self._small_of: Traced | None = None
 
@@ -105,12 +111,12 @@ class Elementwise:
     @property
     def arrays(self) -> tuple[str, ...]:
         """The names of the arguments that are arrays."""
-        return self._formula.arrays
+        return self.formula.arrays
 
     @property
     def parameters(self) -> Mapping[str, float]:
         """The names and defaults of the numbers that are the same for all elements."""
-        return MappingProxyType(self._formula.parameters)
+        return MappingProxyType(self.formula.parameters)
 
     def derivative(self, function: Function) -> Function:
         """Take a function's values for the formula's slopes: a decorator, where those that are found lose digits.
@@ -144,7 +150,7 @@ class Elementwise:
         >>> print(falling.backward(1.0, 0.0))
         -0.25
         """
-        self._formula.set_slopes(function)
+        self.formula.set_slopes(function)
         self._small = self._small_of = None
         return function
 
@@ -157,7 +163,7 @@ class Elementwise:
             and type(first := arrays[0]) is ndarray
             and (self._count == 1 or _are_like(CPU, arrays, first))
             and (out is None or is_like(CPU, out, first))
-            and (not self._formula.watched or self._formula.is_current())
+            and (not self.formula.watched or self.formula.is_current())
             and (y := small(arrays, out)) is not None
         ):
             return y
@@ -167,7 +173,7 @@ class Elementwise:
                 return self._in_formula(arrays, out, parameters)
             if hasattr(type(array), OWN):
                 return getattr(type(array), OWN)(self, arrays, out, parameters)
-        formula = self._formula
+        formula = self.formula
         numbers, options = self._sorted(parameters)
         traced = formula.traced((True,) * self._count, options)
         single = traced.results == 1 and not traced.is_tuple
@@ -178,6 +184,7 @@ class Elementwise:
         if (
             backend is not None
             and single
+            and arrays[0].ndim
             and _are_like(backend, arrays, arrays[0])
             and (target := ready_target(backend, out, *arrays)) is not None
         ):
@@ -228,8 +235,8 @@ class Elementwise:
         self._check_count(arrays)
         numbers, options = self._sorted(parameters)
         backend = ready_backend(grad)
-        if backend is not None and _are_like(backend, arrays, grad):
-            traced = self._formula.traced((True,) * self._count, options)
+        if backend is not None and grad.ndim and _are_like(backend, arrays, grad):
+            traced = self.formula.traced((True,) * self._count, options)
             targets = self._targets(backend, grad, arrays, out)
             if targets and traced.results == 1 and not traced.is_tuple:
                 values = self._values(numbers, compute_dtype(grad.dtype))
@@ -238,7 +245,7 @@ class Elementwise:
                 return targets if self._count > 1 else targets[0]
         outs = _each(out, self._count, self._count > 1, "array", self.arrays)
         operands = _Operands(self.arrays, arrays, outs)
-        traced = self._formula.traced(operands.are_arrays, options)
+        traced = self.formula.traced(operands.are_arrays, options)
         grads = _each(grad, traced.results, traced.is_tuple, "result", name="grad")
         given = tuple(one is not None or not traced.is_tuple for one in grads.values())
         clean = [
@@ -272,7 +279,7 @@ class Elementwise:
         ValueError
             If it has not one array and one result.
         """
-        formula = self._formula
+        formula = self.formula
         traced = formula.traced((True,) * self._count, formula.options)
         if self._count != 1 or traced.results != 1 or traced.is_tuple:
             raise ValueError(
@@ -289,7 +296,7 @@ class Elementwise:
 
     def _check_count(self, arrays: tuple[Any, ...]) -> None:
         if len(arrays) != self._count:
-            named = ", ".join((*self.parameters, *self._formula.options, "out"))
+            named = ", ".join((*self.parameters, *self.formula.options, "out"))
             raise TypeError(
                 f"{self.__name__} takes {self._count} array{'s' * (self._count > 1)} by position, "
                 f"{', '.join(self.arrays)}, and {named} by name; got {len(arrays)} by position"
@@ -297,7 +304,7 @@ class Elementwise:
 
     def _sorted(self, given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """What is given by name: the parameters, and the options with the defaults of those that are not given."""
-        parameters, options = self._formula.parameters, dict(self._formula.options)
+        parameters, options = self.formula.parameters, dict(self.formula.options)
         numbers = {}
         for name, value in given.items():
             if name in parameters:
@@ -314,10 +321,10 @@ class Elementwise:
     def _values(self, given: Mapping[str, Any], dtype: Any) -> tuple[float, ...]:
         """The parameters in order, checked to be finite numbers of the dtype computed in."""
         if not given:
-            return tuple(self._formula.parameters.values())
+            return tuple(self.formula.parameters.values())
         return tuple(
             check_number(given.get(name, default), name, dtype=dtype)
-            for name, default in self._formula.parameters.items()
+            for name, default in self.formula.parameters.items()
         )
 
     def _in_formula(self, arrays: tuple[Any, ...], out: Any, given: dict[str, Any]) -> Any:
@@ -325,8 +332,8 @@ class Elementwise:
         if out is not None:
             raise TypeError(f"{self.__name__} has no out within a formula; use what it returns")
         numbers, options = self._sorted(given)
-        others = {**self._formula.parameters, **numbers, **options}
-        results, is_tuple = self._formula.applied([number(one) for one in arrays], others)
+        others = {**self.formula.parameters, **numbers, **options}
+        results, is_tuple = self.formula.applied([number(one) for one in arrays], others)
         return tuple(results) if is_tuple else results[0]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from inspect import Parameter, Signature, signature
 from numbers import Real
 from typing import Any
@@ -124,7 +124,7 @@ class Authored:
         """
         key = are_arrays, tuple(options.items())
         if not self.is_current() or key not in self._traced:
-            watched = tuple(_referred(self.function)) + (tuple(_referred(self.slopes)) if self.slopes else ())
+            watched = (*_referred(self.function), *_referred(self.slopes))
             self._traced[key] = self._trace(are_arrays, options)
             self.watched = watched
         return self._traced[key]
@@ -175,11 +175,8 @@ def _slopes(formula: Authored, elements: list[Any], others: Mapping[str, Any], r
     rows = [given] if results is None else list(given) if isinstance(given, tuple) else []
     rows = [row if isinstance(row, tuple) else (row,) for row in rows]
     if len(rows) != (results or 1) or any(len(row) != len(elements) for row in rows):
-        by = (
-            f"the slope by {elements and formula.arrays[0]}"
-            if len(elements) == 1
-            else f"a tuple of the slopes by {', '.join(formula.arrays)}"
-        )
+        names = ", ".join(formula.arrays)
+        by = f"the slope by {names}" if len(elements) == 1 else f"a tuple of the slopes by {names}"
         of_each = "" if results is None else f", for each of {results} results, in a tuple"
         raise FormulaError(f"{formula.slopes.__name__}, the derivative of {formula.name}, must return {by}{of_each}")
     return [tuple(number(slope) for slope in row) for row in rows]
@@ -228,14 +225,16 @@ def _arguments(function: Function) -> tuple[tuple[str, ...], dict[str, Any]]:
     return arrays, defaults
 
 
-def _referred(
-    function: Function, seen: frozenset[int] = frozenset()
-) -> Iterator[tuple[Callable[[str], Any], str, Any]]:
+def _referred(function: Any, seen: frozenset[int] = frozenset()) -> Iterator[tuple[Callable[[str], Any], str, Any]]:
     """What of a user's the function refers to, and where it is looked up: constants, and functions and what they do.
 
     Not what is this package's, NumPy's or Python's: nobody edits that in a notebook.
     """
-    function = getattr(function, "function", function)  # another formula
+    other = getattr(function, "formula", None)
+    if isinstance(other, Authored):
+        yield partial(getattr, other), "slopes", other.slopes
+        yield from _referred(other.slopes, seen)
+        function = other.function
     if not isinstance(function, types.FunctionType) or id(function) in seen:
         return
     cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
