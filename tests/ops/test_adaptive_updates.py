@@ -37,8 +37,9 @@ def test_several_steps(backend: Arrays, variant: Variant, dtype: type, size: int
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_float16_is_computed_in_float32(backend: Arrays, variant: Variant) -> None:
     rng = np.random.default_rng(1)
-    start, grad = (rng.normal(size=50).astype(np.float16) for _ in range(2))
-    before = {name: state.astype(np.float16) for name, state in variant.drawn(rng, 50).items()}
+    size = 55  # whole packs of eight, and the largest part of one
+    start, grad = (rng.normal(size=size).astype(np.float16) for _ in range(2))
+    before = {name: state.astype(np.float16) for name, state in variant.drawn(rng, size).items()}
     param, states = backend.put(start), put(backend, before, np.float16)
     variant.update(param, backend.put(grad), states, 3)
     wide = {name: state.astype(np.float64) for name, state in before.items()}

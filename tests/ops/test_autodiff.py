@@ -14,7 +14,9 @@ import pytest
 from elementwise_reference import ONE_OF_EACH_KIND
 from numerics import (
     FLOATS,
+    MANY_ROWS,
     Arrays,
+    again,
     assert_same_bits,
     assert_ulp,
     central_difference,
@@ -198,6 +200,20 @@ def test_softmax_family(backend: Arrays, name: str, options: dict[str, Any]) -> 
     check_slopes(backend, f, SIGNED)
 
 
+@pytest.mark.parametrize("classes", [3, 6])
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
+def test_a_row_has_the_slopes_that_it_has_among_few(backend: Arrays, name: str, classes: int) -> None:
+    options = {} if name == "logsumexp" else {"temperature": 0.5}
+    weights = backend.put(numbers(classes)) if options else 3.0
+
+    def of_sum(x: Any) -> Any:
+        return (getattr(autodiff, name)(x, **options) * weights).sum()
+
+    x = SIGNED.reshape(-1, classes)
+    few, many = (autodiff.grad(of_sum)(backend.put(rows)) for rows in (x, again(x, MANY_ROWS)))
+    assert_same_bits(backend.get(many), again(backend.get(few), MANY_ROWS))
+
+
 def distributions(seed: int) -> np.ndarray:
     p = numbers(2, 3, 2, seed=seed)
     return p / p.sum(axis=1, keepdims=True)
@@ -254,7 +270,7 @@ def test_linear(backend: Arrays, activation: str | None) -> None:
     def f(x: Any, w: Any, b: Any = None) -> Any:
         return autodiff.linear(x - 1, w - 1, b, activation=activation, **parameters)
 
-    check_slopes(backend, f, numbers(2, 2, 3), numbers(3, 4), numbers(4))
+    check_slopes(backend, f, numbers(2, 25, 3), numbers(3, 4), numbers(4))  # on a GPU a thread takes several rows
     check_slopes(backend, f, numbers(3), numbers(3, 4))
 
 
@@ -299,6 +315,24 @@ def test_options_of_cross_entropy(backend: Arrays, options: dict[str, Any]) -> N
     images = numbers(2, 3, 2)
     check_slopes(backend, lambda x: f(x, [[2, 0], [0, 1]], reduction="none", **options), images)
     check_slopes(backend, lambda x: f(x, 1, reduction="none", **options), SIGNED[0])
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+@pytest.mark.parametrize("options", [{}, *CROSS_ENTROPY_OPTIONS])
+def test_rows_have_the_losses_and_slopes_that_they_have_among_few(
+    backend: Arrays, options: dict[str, Any], reduction: str
+) -> None:
+    def of_rows(x: Any, labels: Any) -> Any:
+        return autodiff.softmax_cross_entropy(x, labels, reduction=reduction, **options).sum()
+
+    labels, times = np.array([2, 0]), MANY_ROWS // len(SIGNED)
+    differentiated = autodiff.value_and_grad(of_rows)
+    value, grad = map(backend.get, differentiated(backend.put(SIGNED), backend.put(labels)))
+    rows = backend.put(again(SIGNED, MANY_ROWS)), backend.put(again(labels, MANY_ROWS))
+    values, grads = map(backend.get, differentiated(*rows))
+    share = times if reduction == "mean" else 1
+    assert_allclose(values, value * times / share, rtol=1e-13)
+    assert_allclose(grads, again(grad, MANY_ROWS) / share, rtol=1e-13, atol=1e-18)
 
 
 def test_every_operation_with_a_backward_is_there() -> None:
@@ -736,7 +770,7 @@ def test_what_a_variable_says_of_itself(backend: Arrays) -> None:
 @pytest.mark.parametrize("activation", ["silu", "tanh"])  # one saves its input, the other its output
 @pytest.mark.parametrize("dtype", few_on_gpu(["float32", "float64"], "float32"))
 def test_network_like_the_trainer_s(backend: Arrays, dtype: str, activation: str) -> None:
-    rows, sizes = 6, (7, 8, 5, 4)
+    rows, sizes = MANY_ROWS, (7, 8, 5, 4)
     model = MLP(sizes, activation, dtype, backend.backend)
     model.initialise(seed=3)
     batch = Batch(model, rows)

@@ -10,7 +10,9 @@ import reference
 from numerics import (
     FLOATS,
     KERNEL_DTYPES,
+    MANY_ROWS,
     Arrays,
+    again,
     assert_same_bits,
     assert_ulp,
     central_difference,
@@ -26,8 +28,8 @@ from softgrad import ops
 
 REDUCTIONS = ["mean", "sum", "none"]
 
-# Rows are summed 8 at a time: less than a block, a block, a block and one, several with a rest.
-ROWS = [1, 7, 8, 9, 30]
+# Rows are summed 8 at a time: less than a block, a block, a block and one, several with a rest; and on a GPU several.
+ROWS = [1, 7, 8, 9, 30, 261]
 # No other class; fewer than a vector holds; an odd rest of a vector; many vectors.
 CLASSES = [1, 2, 10, 17, 1000]
 
@@ -133,8 +135,8 @@ def test_loss_sums_accumulate_in_float64(backend: Arrays, rows: int) -> None:
 @pytest.mark.parametrize("gap", [1.0, 20.0, 40.0, 80.0, 100.0])
 @pytest.mark.parametrize("dtype", quick(KERNEL_DTYPES, np.float64))
 def test_relative_accuracy_survives_saturation(backend: Arrays, dtype: type, gap: float) -> None:
-    logits = np.array([[gap, 0.0], [0.0, gap], [gap, 0.0]], dtype)
-    check(backend, logits, np.array([0, 1, 1]), "none", ULP)
+    logits = again(np.array([[gap, 0.0], [0.0, gap], [gap, 0.0]], dtype), 35)
+    check(backend, logits, again(np.array([0, 1, 1]), 35), "none", ULP)
     loss, grad = ops.softmax_cross_entropy_with_grad(backend.put(logits[:1]), backend.put([0]))
     assert_ulp(backend.get(loss), np.array(math.log1p(math.exp(-gap))), ULP)
     assert backend.get(grad)[0, 0] < 0
@@ -159,8 +161,17 @@ def test_gradient_is_the_slope_of_the_loss(backend: Arrays, reduction: str) -> N
     def f(values: np.ndarray) -> float:
         return float(backend.get(ops.softmax_cross_entropy(backend.put(values), labels, reduction=reduction)).sum())
 
-    _, grad = ops.softmax_cross_entropy_with_grad(backend.put(logits), labels, reduction=reduction)
-    np.testing.assert_allclose(backend.get(grad), central_difference(f, logits), rtol=1e-7, atol=1e-9)
+    loss, grad = map(backend.get, ops.softmax_cross_entropy_with_grad(backend.put(logits), labels, reduction=reduction))
+    np.testing.assert_allclose(grad, central_difference(f, logits), rtol=1e-7, atol=1e-9)
+    rows = backend.put(again(logits, MANY_ROWS)), backend.put(again(backend.get(labels), MANY_ROWS))
+    losses, grads = map(backend.get, ops.softmax_cross_entropy_with_grad(*rows, reduction=reduction))
+    factor = len(logits) / MANY_ROWS if reduction == "mean" else 1
+    np.testing.assert_allclose(grads, again(grad, MANY_ROWS) * factor, rtol=1e-14)
+    if reduction == "none":
+        assert_same_bits(losses, again(loss, MANY_ROWS))
+    else:
+        each = backend.get(ops.softmax_cross_entropy(*rows, reduction="none"))
+        np.testing.assert_allclose(losses, each.mean() if reduction == "mean" else each.sum(), rtol=1e-14)
 
 
 def test_gradient_of_a_row_sums_to_zero(backend: Arrays) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numerics import Arrays, assert_same_bits, labelled_logits, one_quick
+from numerics import MANY_ROWS, Arrays, assert_same_bits, labelled_logits, one_quick
 
 from softgrad import ops
 
@@ -94,19 +94,21 @@ BAD_ARGUMENTS: list[tuple[Any, Any, dict[str, Any], type[Exception], str]] = [
     (np.zeros((2, 3, 0)), np.zeros((2, 1)), {}, TypeError, "targets must be an array of integers; got float64"),
     (np.zeros((2, 3)), np.zeros((2, 4)), {}, ValueError,
      "targets must have shape (2, 3), as the logits have, since they are probabilities; got shape (2, 4)"),
-    (np.zeros((2, 3)), np.full((2, 3), -0.5), {}, ValueError,
+    (np.zeros((MANY_ROWS, 3)), np.full((MANY_ROWS, 3), -0.5), {}, ValueError,
      "targets must be finite and not below 0, since they are probabilities"),
-    (np.zeros((2, 3)), np.full((2, 3), np.nan), {}, ValueError,
+    (np.zeros((MANY_ROWS, 3)), np.full((MANY_ROWS, 3), np.nan), {}, ValueError,
      "targets must be finite and not below 0, since they are probabilities"),
-    (np.zeros((2, 3)), np.full((2, 3), np.inf), {}, ValueError,
+    (np.zeros((MANY_ROWS, 3)), np.full((MANY_ROWS, 3), np.inf), {}, ValueError,
      "targets must be finite and not below 0, since they are probabilities"),
     (np.zeros((2, 3)), np.ones((2, 3)), {"ignore_index": 1}, ValueError,
      "ignore_index must be None with probability targets; pass integer labels, or leave it out"),
     (np.zeros((2, 3)), [0, 1], {"ignore_index": 1.5}, TypeError, "ignore_index must be an integer or None; got float"),
     (np.zeros((2, 3)), [0, 1], {"ignore_index": 2**63}, ValueError,
      "ignore_index must be an integer of 64 bits; got 9223372036854775808"),
-    (np.zeros((2, 3)), [0, 4], {"ignore_index": -1}, ValueError, "labels must lie in [0, 3); found 4 at row 1"),
-    (np.zeros((2, 3)), [0, -1], {"label_smoothing": 0.1}, ValueError, "labels must lie in [0, 3); found -1 at row 1"),
+    (np.zeros((MANY_ROWS, 3)), [*[0] * (MANY_ROWS - 1), 4], {"ignore_index": -1}, ValueError,
+     f"labels must lie in [0, 3); found 4 at row {MANY_ROWS - 1}"),
+    (np.zeros((MANY_ROWS, 3)), [*[0] * (MANY_ROWS - 1), -1], {"label_smoothing": 0.1}, ValueError,
+     f"labels must lie in [0, 3); found -1 at row {MANY_ROWS - 1}"),
     (np.zeros((2, 3)), [0, 1], {"label_smoothing": 1.5}, ValueError, "label_smoothing must lie in [0, 1]; got 1.5"),
     (np.zeros((2, 3)), [0, 1], {"label_smoothing": -0.1}, ValueError,
      "label_smoothing must be a finite float64 number not below 0; got -0.1"),

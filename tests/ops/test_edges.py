@@ -9,7 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 import reference
-from numerics import FLOATS, Arrays, assert_same_bits, assert_ulp, few_on_gpu, loss_dtype, quick
+from numerics import (
+    FLOATS,
+    MANY_ROWS,
+    Arrays,
+    again,
+    assert_same_bits,
+    assert_ulp,
+    few_on_gpu,
+    loss_dtype,
+    quick,
+    ulp_of_many,
+)
 
 from softgrad import ops
 
@@ -85,9 +96,10 @@ def test_infinite_row_is_nan(backend: Arrays, name: str, row: list[float], dtype
 
 @pytest.mark.parametrize("row", [[INF, 1, 2], [1, INF, INF], [INF, -INF, 0], [-INF, -INF, -INF]])
 def test_infinite_row_of_cross_entropy_is_nan(backend: Arrays, row: list[float]) -> None:
-    losses, grad = cross_entropy(backend, backend.put([[1, 1, 1], row]), [0, 1])
-    np.testing.assert_array_equal(np.isnan(losses), [False, True])
-    np.testing.assert_array_equal(np.isnan(grad), [[False] * 3, [True] * 3])
+    logits = again(np.array([[1, 1, 1], row]), MANY_ROWS)
+    losses, grad = cross_entropy(backend, backend.put(logits), again(np.array([0, 1]), MANY_ROWS))
+    np.testing.assert_array_equal(np.isnan(losses), again(np.array([False, True]), MANY_ROWS))
+    np.testing.assert_array_equal(np.isnan(grad), again(np.array([[False] * 3, [True] * 3]), MANY_ROWS))
 
 
 @pytest.mark.parametrize("dtype", quick(FLOATS, np.float64))
@@ -132,11 +144,12 @@ def test_gradient_through_minus_infinity_is_zero_there(backend: Arrays, name: st
 @pytest.mark.parametrize("classes", few_on_gpu([2, 16, 17, 100, 600], 16, 100, 600))  # each way to add up a row
 @pytest.mark.parametrize("name", NORMALISED)
 def test_an_infinite_gradient_is_of_its_row(backend: Arrays, name: str, classes: int, axis: int) -> None:
-    y = np.full((2, classes), 1 / classes if name == "softmax" else -math.log(classes))
-    grad = np.zeros((2, classes))
-    grad[1, classes // 2] = INF
+    shape = 2 if axis == 0 else MANY_ROWS if classes < 100 else 35, classes
+    y = np.full(shape, 1 / classes if name == "softmax" else -math.log(classes))
+    grad = np.zeros(shape)
+    grad[1::2, classes // 2] = INF
     expected = np.where(np.isinf(grad), NAN, -INF)
-    expected[0] = 0
+    expected[::2] = 0
     arrays = (backend.put(array if axis == 1 else array.T.copy()) for array in (grad, y))
     result = backend.get(op(f"{name}_backward")(*arrays, axis=axis))
     np.testing.assert_array_equal(result if axis == 1 else result.T, expected)
@@ -171,44 +184,46 @@ HUGE = [
     [pytest.param(*case, marks=[] if case[0] is np.float64 else pytest.mark.slow) for case in HUGE],
 )
 def test_huge_logits_do_not_overflow(backend: Arrays, dtype: type, row: list[float]) -> None:
-    x = np.array([row], dtype)
+    x, labels = np.array([row], dtype), np.array([2])
+    rows = backend.put(again(x, MANY_ROWS))
     for name in FORWARDS:
         expected = getattr(reference, name)(reference.exactly(x))
-        assert_ulp(backend.get(op(name)(backend.put(x))), expected, 2)
-    losses, grad = cross_entropy(backend, backend.put(x), [2])
-    labels = np.array([2])
-    assert_ulp(losses, reference.softmax_cross_entropy(reference.exactly(x), labels), 2)
-    assert_ulp(grad, reference.softmax_cross_entropy_grad(reference.exactly(x), labels), 2)
+        assert_ulp(backend.get(op(name)(rows)), again(expected, MANY_ROWS), 2)
+    losses, grad = cross_entropy(backend, rows, again(labels, MANY_ROWS))
+    expected = reference.softmax_cross_entropy(reference.exactly(x), labels)
+    assert_ulp(losses, again(expected, MANY_ROWS), 2)
+    expected = reference.softmax_cross_entropy_grad(reference.exactly(x), labels)
+    assert_ulp(grad, again(expected, MANY_ROWS), 2)
 
 
 @pytest.mark.parametrize("dtype", quick(FLOATS, np.float64))
 def test_logits_at_both_ends_of_the_range(backend: Arrays, dtype: type) -> None:
     # The distance of the two is beyond the dtype's range: the smaller one's probability is 0, its loss infinite.
     largest = np.finfo(dtype).max
-    x = backend.put([[largest, -largest]], dtype)
-    np.testing.assert_array_equal(backend.get(ops.softmax(x)), [[1, 0]])
-    np.testing.assert_array_equal(backend.get(ops.log_softmax(x)), [[0, -INF]])
-    losses, grad = cross_entropy(backend, x, [1])
+    x = backend.put([[largest, -largest]] * MANY_ROWS, dtype)
+    np.testing.assert_array_equal(backend.get(ops.softmax(x)), [[1, 0]] * MANY_ROWS)
+    np.testing.assert_array_equal(backend.get(ops.log_softmax(x)), [[0, -INF]] * MANY_ROWS)
+    losses, grad = cross_entropy(backend, x, [1] * MANY_ROWS)
     np.testing.assert_array_equal(
-        losses, [2 * float(largest) if dtype == np.float16 else INF]
+        losses, [2 * float(largest) if dtype == np.float16 else INF] * MANY_ROWS
     )  # float32 has room for it
-    np.testing.assert_array_equal(grad, [[1, -1]])
+    np.testing.assert_array_equal(grad, [[1, -1]] * MANY_ROWS)
 
 
 @pytest.mark.parametrize("shift", [-1000.0, 1e4, 2.0**100])
 @pytest.mark.parametrize("name", NORMALISED)
 def test_constant_shift_changes_nothing(backend: Arrays, name: str, shift: float) -> None:
     step = max(np.spacing(np.abs(shift)), 2.0**-20)  # logits on a grid on which adding the shift is exact
-    x = np.array([[0, 1, -3, 7], [2, 2, 0, -5]]) * step * 1024
+    x = again(np.array([[0, 1, -3, 7], [2, 2, 0, -5]]), MANY_ROWS) * step * 1024
     expected = backend.get(op(name)(backend.put(x)))
     assert_same_bits(backend.get(op(name)(backend.put(x + shift))), expected)
 
 
 @pytest.mark.parametrize("shift", [-1000.0, 1e4])
 def test_constant_shift_changes_no_loss(backend: Arrays, shift: float) -> None:
-    x = np.array([[0.0, 1, -3, 7], [2, 2, 0, -5]])
-    expected_losses, expected_grad = cross_entropy(backend, backend.put(x), [1, 2])
-    losses, grad = cross_entropy(backend, backend.put(x + shift), [1, 2])
+    x, labels = (again(np.array(rows), MANY_ROWS) for rows in ([[0.0, 1, -3, 7], [2, 2, 0, -5]], [1, 2]))
+    expected_losses, expected_grad = cross_entropy(backend, backend.put(x), labels)
+    losses, grad = cross_entropy(backend, backend.put(x + shift), labels)
     assert_same_bits(losses, expected_losses)
     assert_same_bits(grad, expected_grad)
 
@@ -258,11 +273,12 @@ def test_zero_classes(backend: Arrays, shape: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("dtype", quick(FLOATS, np.float64))
 def test_soft_target_0_on_a_minus_infinite_logit(backend: Arrays, dtype: type) -> None:
-    logits, targets = backend.put([[0, -INF, 0]], dtype), backend.put([[0.5, 0, 0.5]], dtype)
-    loss, grad = ops.softmax_cross_entropy_with_grad(logits, targets)
-    assert_ulp(backend.get(loss), np.array(math.log(2)), 2)
-    assert_same_bits(backend.get(grad), np.zeros((1, 3), dtype))
-    assert backend.get(ops.softmax_cross_entropy(logits, backend.put([[0.5, 0.25, 0.25]], dtype))) == INF
+    logits = backend.put([[0, -INF, 0]] * MANY_ROWS, dtype)
+    loss, grad = ops.softmax_cross_entropy_with_grad(logits, backend.put([[0.5, 0, 0.5]] * MANY_ROWS, dtype))
+    assert_ulp(backend.get(loss), np.array(math.log(2)), ulp_of_many(backend))
+    assert_same_bits(backend.get(grad), np.zeros((MANY_ROWS, 3), dtype))
+    targets = backend.put([[0.5, 0.25, 0.25]] * MANY_ROWS, dtype)
+    assert backend.get(ops.softmax_cross_entropy(logits, targets)) == INF
 
 
 # ---- wrong shape, dtype, backend, read-only out: an error that says what was expected and what arrived
@@ -315,16 +331,17 @@ def test_label_out_of_range_raises_the_same_everywhere(backend: Arrays, label: i
 
 @pytest.mark.parametrize("label", [3, -1, 2**40])
 def test_label_out_of_range_unchecked_reads_and_writes_nothing_beyond(backend: Arrays, label: int) -> None:
-    memory = backend.put(np.full((4, 3), 7.0))
-    logits, labels = memory[1:3], backend.put([0, label], np.int64)
+    memory = backend.put(np.full((MANY_ROWS + 2, 3), 7.0))
+    logits, labels = memory[1:-1], backend.put([0, label] * (MANY_ROWS // 2), np.int64)
     loss, grad = ops.softmax_cross_entropy_with_grad(logits, labels, validate=False, out=logits)
     assert np.isnan(backend.get(loss))
-    assert np.isnan(backend.get(grad)[1]).all()
-    assert (backend.get(memory)[[0, 3]] == 7).all()
+    np.testing.assert_array_equal(np.isnan(backend.get(grad)), [[False] * 3, [True] * 3] * (MANY_ROWS // 2))
+    assert (backend.get(memory)[[0, -1]] == 7).all()
 
 
 def test_an_infinite_loss_makes_the_mean_infinite(backend: Arrays) -> None:
-    x, labels = backend.put([[0, -INF, 0], [1, 2, 3]], np.float64), backend.put([1, 0], np.int64)
+    x = backend.put([[0, -INF, 0], [1, 2, 3]] * (MANY_ROWS // 2), np.float64)
+    labels = backend.put([1, 0] * (MANY_ROWS // 2), np.int64)
     for reduction in ("mean", "sum"):
         assert backend.get(ops.softmax_cross_entropy(x, labels, reduction=reduction)) == INF
 

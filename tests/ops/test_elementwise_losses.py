@@ -15,7 +15,9 @@ from elementwise_reference import each_of
 from numerics import (
     FLOATS_LIKE_FLOAT32,
     KERNEL_DTYPES,
+    MANY_ELEMENTS,
     Arrays,
+    again,
     assert_same_bits,
     assert_ulp,
     central_difference,
@@ -106,7 +108,7 @@ def test_loss_and_gradient_are_exact(backend: Arrays, name: str, dtype: type) ->
 
 @pytest.mark.parametrize("name", few_on_gpu(NAMES, "sigmoid_cross_entropy", "huber_loss"))
 def test_float16_is_rounded_once(backend: Arrays, name: str) -> None:
-    check(backend, name, *case(name, 50, np.float16), 0.51)
+    check(backend, name, *case(name, 327, np.float16), 0.51)  # packs of eight, and the largest part of one
 
 
 TAILS = {np.float32: [1e-45, 1e-38, 1e-4, 1, 17, 88, 103, 104, 1e4, 3e38],
@@ -175,6 +177,9 @@ def test_formula_runs_as_plain_python_and_agrees_with_the_kernel(backend: Arrays
 
 WEIGHTS = [
     pytest.param(2.5, None, marks=pytest.mark.alike),
+    (0, 0.5),
+    (3, 0),
+    (np.array([0.5, 2.0, 0.0]), 0.0),
     pytest.param(None, 0.3, marks=pytest.mark.alike),
     (np.array([0.5, 2.0, 0.0]), None),
     pytest.param(None, np.array([[1.0], [0.0], [3.0], [0.25], [2.0]]), marks=pytest.mark.alike),
@@ -200,6 +205,19 @@ def test_weights_are_numbers_or_arrays(backend: Arrays, pos_weight: Any, weight:
     assert_ulp(backend.get(grad), exact_grad, ULP + 1, floor=floor, inputs=x)
     mean, _ = both("sigmoid_cross_entropy", backend.put(x), backend.put(t), **options)
     assert_ulp(backend.get(mean), np.array(math.fsum(backend.get(loss).ravel().tolist()) / 15), 4)
+
+
+@pytest.mark.parametrize("dtype", FLOATS_LIKE_FLOAT32)
+def test_a_weight_of_0_leaves_nothing(backend: Arrays, dtype: type) -> None:
+    """Not even of an infinite loss."""
+    x, t = (backend.put(again(np.array(values, dtype), 55)) for values in ([1, INF, -2, -INF, 0], [1, 0, 1, 1]))
+    for reduction in REDUCTIONS:
+        assert_nothing_with_weight_0(backend, x, t, reduction=reduction)
+
+
+def assert_nothing_with_weight_0(backend: Arrays, x: Any, t: Any, **options: Any) -> None:
+    for result in both("sigmoid_cross_entropy", x, t, weight=0, **options):
+        assert (backend.get(result) == 0).all()
 
 
 @pytest.mark.slow
@@ -258,6 +276,8 @@ def test_gradient_is_the_slope_of_the_loss(backend: Arrays, name: str, options: 
 
     _, grad = both(name, backend.put(x), targets, **options)
     np.testing.assert_allclose(backend.get(grad), central_difference(f, x), rtol=1e-6, atol=1e-8)
+    if name == "sigmoid_cross_entropy" and not options:
+        assert_nothing_with_weight_0(backend, backend.put(x), targets)
 
 
 def test_hinge_has_no_slope_at_its_kink(backend: Arrays) -> None:
@@ -362,18 +382,21 @@ def test_results_do_not_depend_on_the_number_of_threads(name: str) -> None:
 @pytest.mark.parametrize("dtype", one_quick(KERNEL_DTYPES))
 @pytest.mark.parametrize("name", ["sigmoid_cross_entropy", "huber_loss"])
 def test_results_do_not_depend_on_where_arrays_begin(backend: Arrays, name: str, dtype: type) -> None:
-    x, t = case(name, 333, dtype)
+    size = MANY_ELEMENTS
+    x, t = case(name, size, dtype)
     expected = both(name, backend.put(x), backend.put(t))
-    room = [backend.xp.zeros(360, dtype) for _ in range(3)]
+    room = [backend.xp.zeros(size + 27, dtype) for _ in range(3)]
     for offset in (1, 6):
-        shifted = [array[i + offset : i + offset + 333] for i, array in enumerate(room)]
+        shifted = [array[i + offset : i + offset + size] for i, array in enumerate(room)]
         shifted[0][...], shifted[1][...] = backend.put(x), backend.put(t)
         loss, grad = both(name, *shifted[:2], out=shifted[2])
         assert_same_bits(backend.get(loss), backend.get(expected[0]))
         assert_same_bits(backend.get(grad), backend.get(expected[1]))
+        if name == "sigmoid_cross_entropy":
+            assert_nothing_with_weight_0(backend, *shifted[:2], out=shifted[2])
         around = backend.get(room[2])
         assert not around[: offset + 2].any()
-        assert not around[offset + 335 :].any()
+        assert not around[offset + size + 2 :].any()
         room[2][...] = 0
 
 
@@ -392,7 +415,7 @@ def test_layout_does_not_matter(backend: Arrays, name: str, dtype: type) -> None
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
-@pytest.mark.parametrize("shape", one_quick([(5, 7), (600, 70)]))  # below and above the parallel threshold
+@pytest.mark.parametrize("shape", one_quick([(5, 11), (600, 70)]))  # below and above the parallel threshold
 @pytest.mark.parametrize("name", ["sigmoid_cross_entropy", "huber_loss"])
 def test_out_may_be_an_argument_overlap_it_or_be_strided(
     backend: Arrays, name: str, shape: tuple[int, int], dtype: type
@@ -418,6 +441,11 @@ def test_out_may_be_an_argument_overlap_it_or_be_strided(
         assert grad is out
         assert_same_bits(backend.get(loss), expected[0])
         assert_same_bits(backend.get(grad), expected[1])
+    if name == "sigmoid_cross_entropy":
+        for rows in (a, buffer[1:]):
+            loss, grad = with_grad(rows, backend.put(t), weight=0, out=rows)
+            assert backend.get(loss) == 0
+            assert not backend.get(grad).any()
 
 
 def test_out_may_be_a_weight(backend: Arrays) -> None:

@@ -10,7 +10,7 @@ import reference
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from numerics import FLOATS, Arrays, assert_same_bits, assert_ulp, layouts, one_quick, quick
+from numerics import FLOATS, MANY_ROWS, Arrays, assert_same_bits, assert_ulp, layouts, one_quick, quick
 
 from softgrad import ops
 
@@ -77,7 +77,7 @@ def test_one_hot_in_another_byte_order() -> None:  # which only NumPy has
 
 
 @pytest.mark.parametrize("dtype", [*FLOATS, np.int8])
-@pytest.mark.parametrize("shape", [(1, 1), (20, 3), (9, 17), (5000, 10)])
+@pytest.mark.parametrize("shape", [(1, 1), (20, 3), (MANY_ROWS, 17), (5000, 10), (3, 5000)])
 def test_accuracy(backend: Arrays, shape: tuple[int, int], dtype: type) -> None:
     rng = np.random.default_rng(1)
     logits = rng.integers(-20, 20, shape).astype(dtype)  # with ties, of which the first counts

@@ -23,11 +23,11 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
-def arguments(dtype: Any = np.float64) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def arguments(dtype: Any = np.float64, rows: int = N) -> tuple[np.ndarray, ...]:
     """x, w, bias and labels of which the logits are exact, and probabilities."""
     rng = np.random.default_rng(0)
-    x, w, bias = quarters(rng, N, D, dtype=dtype), quarters(rng, D, C, dtype=dtype), quarters(rng, C, dtype=dtype)
-    return x, w, bias, rng.integers(0, C, N), (rng.integers(0, 5, (N, C)) / 8).astype(dtype)
+    x, w, bias = quarters(rng, rows, D, dtype=dtype), quarters(rng, D, C, dtype=dtype), quarters(rng, C, dtype=dtype)
+    return x, w, bias, rng.integers(0, C, rows), (rng.integers(0, 5, (rows, C)) / 8).astype(dtype)
 
 
 def given(backend: Arrays, options: dict[str, Any], probabilities: bool = False) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def given(backend: Arrays, options: dict[str, Any], probabilities: bool = False)
 def test_like_the_logits_computed_whole(
     backend: Arrays, chunk_rows: int | None, probabilities: bool, options: dict[str, Any]
 ) -> None:
-    x, w, bias, labels, soft = arguments()
+    x, w, bias, labels, soft = arguments(rows=510 if chunk_rows is None else N)  # on a GPU several blocks
     options = given(backend, options, probabilities)
     targets = backend.put(soft if probabilities else labels)
     logits = x @ w + bias

@@ -13,7 +13,7 @@ from signatures import NAMES, SIZE, STATES, WRITTEN, called, drawn, parameters_o
 
 from softgrad import ops
 
-MARGIN = 64
+MARGIN = 256
 # How many bytes the second array lies behind the first: itself, an element or two, a row.
 SHIFTS = (0, 4, 8, -8, 4 * SIZE)
 

@@ -12,7 +12,18 @@ import reference
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from numerics import FLOATS, KERNEL_DTYPES, Arrays, assert_same_bits, assert_ulp, one_quick, quick, spiky
+from numerics import (
+    FLOATS,
+    KERNEL_DTYPES,
+    MANY_ROWS,
+    Arrays,
+    again,
+    assert_same_bits,
+    assert_ulp,
+    one_quick,
+    quick,
+    spiky,
+)
 
 from softgrad import ops
 
@@ -46,6 +57,8 @@ def test_forward_is_exact(backend: Arrays, name: str, classes: int, dtype: type)
     result = backend.get(op(name)(backend.put(x)))
     assert result.dtype == dtype
     assert_ulp(result, exact(name, x), ULP)
+    if classes < 100:
+        assert_same_bits(backend.get(op(name)(backend.put(again(x, MANY_ROWS)))), again(result, MANY_ROWS))
 
 
 @pytest.mark.slow
@@ -136,7 +149,10 @@ def test_temperature_divides_the_logits(backend: Arrays, name: str, temperature:
     expected = exact(name, x, temperature=exact_temperature)
     # Dividing by 0.7 or 3 rounds (x - max(x)) / T, and exp turns that into a relative error.
     distance = np.abs(x.astype(np.float64) - x.max(axis=-1, keepdims=True)) / temperature
-    assert_ulp(backend.get(op(name)(backend.put(x), temperature=temperature)), expected, ULP + distance)
+    result = backend.get(op(name)(backend.put(x), temperature=temperature))
+    assert_ulp(result, expected, ULP + distance)
+    many = op(name)(backend.put(again(x, MANY_ROWS)), temperature=temperature)
+    assert_same_bits(backend.get(many), again(result, MANY_ROWS))
 
 
 @pytest.mark.parametrize("dtype", quick(FLOATS, np.float64))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import reference
-from numerics import FLOATS, Arrays, assert_same_bits, assert_ulp, central_difference, quick, spiky
+from numerics import FLOATS, MANY_ROWS, Arrays, again, assert_same_bits, assert_ulp, central_difference, quick, spiky
 
 from softgrad import ops
 
@@ -32,10 +32,13 @@ def op(name: str) -> Callable[..., Any]:
 def test_backward_over_any_axis(backend: Arrays, name: str, axis: Any) -> None:
     rng = np.random.default_rng(7)
     grad, x = rng.normal(size=(3, 4, 5)), spiky(rng, (3, 4, 5))
-    y = op(name.removesuffix("_backward"))(backend.put(x), axis=axis)
+    forward = name.removesuffix("_backward")
+    y = op(forward)(backend.put(x), axis=axis)
     result = backend.get(op(name)(backend.put(grad), y, axis=axis))
     expected = getattr(reference, name)(grad, backend.get(y), axis=axis)
     np.testing.assert_allclose(result, expected, rtol=1e-12, atol=1e-13)
+    if axis == -1:
+        check_many(backend, forward, *(array.reshape(12, 5) for array in (grad, x, result)))
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.5, 3.0])
@@ -50,7 +53,19 @@ def test_backward_is_the_slope_of_forward(backend: Arrays, name: str, axis: int 
 
     y = op(name)(backend.put(x), axis=axis, temperature=temperature)
     result = op(f"{name}_backward")(backend.put(grad), y, axis=axis, temperature=temperature)
-    np.testing.assert_allclose(backend.get(result), central_difference(f, x), rtol=1e-7, atol=1e-9)
+    result = backend.get(result)
+    np.testing.assert_allclose(result, central_difference(f, x), rtol=1e-7, atol=1e-9)
+    rows = (array.T if axis == 0 else array.reshape(-1, 15 if axis is None else 5) for array in (grad, x, result))
+    check_many(backend, name, *rows, temperature=temperature)
+
+
+def check_many(
+    backend: Arrays, name: str, grad: np.ndarray, x: np.ndarray, expected: np.ndarray, **options: float
+) -> None:
+    """Forward and backward of the same rows over and over give what they have given of each once."""
+    y = op(name)(backend.put(again(x, MANY_ROWS)), **options)
+    result = op(f"{name}_backward")(backend.put(again(grad, MANY_ROWS)), y, **options)
+    assert_same_bits(backend.get(result), again(expected, MANY_ROWS))
 
 
 def backward_case(backend: Arrays, name: str, shape: tuple[int, int], dtype: type) -> tuple[np.ndarray, np.ndarray]:
@@ -74,6 +89,9 @@ def test_backward_is_exact(backend: Arrays, name: str, classes: int, dtype: type
     grad, y = backward_case(backend, name, (5, classes), dtype)
     result = backend.get(op(name)(backend.put(grad), backend.put(y)))
     assert result.dtype == dtype
+    if classes < 100:
+        rows = (backend.put(again(array, MANY_ROWS)) for array in (grad, y))
+        assert_same_bits(backend.get(op(name)(*rows)), again(result, MANY_ROWS))
     grad, y = reference.exactly(grad), reference.exactly(y)
     assert_ulp(result, getattr(reference, name)(grad, y), ULP, floor=backward_floor(name, grad, y))
 

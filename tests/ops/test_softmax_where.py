@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import reference
-from numerics import FLOATS, Arrays, assert_same_bits, assert_ulp, central_difference, quick, spiky
+from numerics import FLOATS, MANY_ROWS, Arrays, again, assert_same_bits, assert_ulp, central_difference, quick, spiky
 
 from softgrad import ops
 
@@ -59,6 +59,10 @@ def test_every_axis_and_a_broadcast_mask(backend: Arrays, name: str, axis: Any) 
     if name == "logsumexp":
         something = something.any(axis=axis)
     assert_ulp(found, np.where(something, expected, HIDDEN[name]), SPREAD_ULP)
+    if axis == -1:
+        rows, masks = (again(array, MANY_ROWS // 4) for array in (x, mask))
+        many = op(name)(backend.put(rows), axis=axis, where=backend.put(masks))
+        assert_same_bits(backend.get(many), again(backend.get(found), MANY_ROWS // 4))
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.5, math.inf])

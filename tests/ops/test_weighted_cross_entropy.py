@@ -11,7 +11,9 @@ import reference
 from numerics import (
     FLOATS,
     KERNEL_DTYPES,
+    MANY_ROWS,
     Arrays,
+    again,
     assert_same_bits,
     assert_ulp,
     central_difference,
@@ -21,6 +23,7 @@ from numerics import (
     loss_dtype,
     one_quick,
     quick,
+    ulp_of_many,
 )
 
 from softgrad import ops
@@ -74,7 +77,10 @@ def check(
     options: dict[str, Any],
     ulp: float = ULP,
 ) -> None:
-    """Loss and gradient, together and the loss alone, against exact arithmetic. Labels `IGNORED` are passed over."""
+    """Loss and gradient, together and the loss alone, against exact arithmetic. Labels `IGNORED` are passed over.
+
+    Narrow rows many times over, too.
+    """
     options = dict(options)
     reduction, weighted = options.pop("reduction"), options.pop("weight", False)
     exact = reference.weighted_cross_entropy(
@@ -95,14 +101,45 @@ def check(
 
     if weighted:
         options["weight"] = backend.put(weight)
-    x, targets = backend.put(logits), backend.put(given)
-    loss, found = ops.softmax_cross_entropy_with_grad(x, targets, reduction=reduction, **options)
+    options["reduction"] = reduction
+    loss, found = both(backend, logits, given, **options)
     assert loss.dtype == loss_dtype(logits.dtype)
     assert found.dtype == logits.dtype
-    assert_ulp(backend.get(loss), losses, max(ulp, ULP) if loss.dtype != found.dtype else ulp, floor=sizes)
-    assert_ulp(backend.get(found), grad, ulp, floor=grad_sizes)
-    alone = ops.softmax_cross_entropy(x, targets, reduction=reduction, **options)
-    assert_same_bits(backend.get(alone), backend.get(loss))
+    assert_ulp(loss, losses, max(ulp, ULP) if loss.dtype != found.dtype else ulp, floor=sizes)
+    assert_ulp(found, grad, ulp, floor=grad_sizes)
+    if logits.shape[1] < 100:
+        check_many(backend, logits, given, grad_sizes, both, **options)
+
+
+def with_grad(backend: Arrays, logits: np.ndarray, given: np.ndarray, **options: Any) -> tuple[np.ndarray, np.ndarray]:
+    loss, grad = ops.softmax_cross_entropy_with_grad(backend.put(logits), backend.put(given), **options)
+    return backend.get(loss), backend.get(grad)
+
+
+def both(backend: Arrays, logits: np.ndarray, given: np.ndarray, **options: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The loss with its gradient, after the loss alone has been found to be the same."""
+    loss, grad = with_grad(backend, logits, given, **options)
+    alone = ops.softmax_cross_entropy(backend.put(logits), backend.put(given), **options)
+    assert_same_bits(backend.get(alone), loss)
+    return loss, grad
+
+
+def check_many(
+    backend: Arrays, logits: np.ndarray, given: np.ndarray, grad_sizes: Any = 0.0, call: Any = with_grad, **options: Any
+) -> None:
+    """The same rows over and over have the losses and gradients that they have once; of a mean each has a share."""
+    times = MANY_ROWS // len(logits)
+    count = times * len(logits)
+    loss, grad = call(backend, logits, given, **options)
+    losses, grads = call(backend, again(logits, count), again(given, count), **options)
+    if options.get("reduction") == "none":
+        assert_same_bits(losses, again(loss, count))
+        assert_same_bits(grads, again(grad, count))
+        return
+    share = 1 if options.get("reduction") == "sum" else times
+    assert_ulp(losses, loss * np.float64(times / share), ulp_of_many(backend))
+    floor = again(np.broadcast_to(grad_sizes, grad.shape).astype(np.float64), count) / share
+    assert_ulp(grads, again(grad, count).astype(np.float64) / share, 4, floor=floor)
 
 
 # ---- values
@@ -129,10 +166,9 @@ def test_a_loss_of_what_counts_is_of_the_logits_dtype(
     logits, labels = labelled_logits(3, 3, dtype)
     labels[1] = IGNORED
     options = {"ignore_index": IGNORED} | ({} if weight is None else {"weight": backend.put(np.array(weight, dtype))})
-    x, targets = backend.put(logits), backend.put(labels)
-    loss, _ = ops.softmax_cross_entropy_with_grad(x, targets, reduction=reduction, **options)
-    alone = ops.softmax_cross_entropy(x, targets, reduction=reduction, **options)
-    assert loss.dtype == alone.dtype == loss_dtype(dtype)
+    loss, _ = both(backend, logits, labels, reduction=reduction, **options)
+    assert loss.dtype == loss_dtype(dtype)
+    check_many(backend, logits, labels, call=both, reduction=reduction, **options)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -145,7 +181,7 @@ def test_wide_rows(backend: Arrays, classes: int, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 # Blocks of many rows, shared among threads.
-@pytest.mark.parametrize("shape", few_on_gpu([(700, 64), (9, 40_000), (4099, 10)], (4099, 10)))
+@pytest.mark.parametrize("shape", few_on_gpu([(700, 64), (9, 40_000), (4158, 10)], (4158, 10)))
 def test_a_row_has_the_bits_that_it_has_alone(backend: Arrays, shape: tuple[int, int], kind: str) -> None:
     logits, given, _, weight = case(kind, *shape, np.float64)
     options = {"weight": backend.put(weight), "label_smoothing": 0.1, "z_loss": 0.05, "softcap": 3.0}
@@ -213,6 +249,7 @@ def test_labels_are_probabilities_of_one(backend: Arrays) -> None:
     logits, labels = labelled_logits(6, 20, np.float64)
     targets = reference.one_hot(labels, 20).astype(np.float64)
     options = {"weight": backend.put(np.arange(20) / 8), "label_smoothing": 0.1, "reduction": "sum"}
+    logits, labels, targets = (again(array, MANY_ROWS) for array in (logits, labels, targets))
     of_labels = ops.softmax_cross_entropy_with_grad(backend.put(logits), backend.put(labels), **options)
     of_targets = ops.softmax_cross_entropy_with_grad(backend.put(logits), backend.put(targets), **options)
     for found, expected in zip(map(backend.get, of_labels), map(backend.get, of_targets), strict=True):
@@ -224,10 +261,10 @@ def test_labels_are_probabilities_of_one(backend: Arrays) -> None:
 
 def test_a_dtype_is_not_given_the_numbers_of_another(backend: Arrays) -> None:
     # These are the same in float32 and float64, but their sum is not.
-    logits, labels, smoothing = np.zeros((1, 16)), np.array([3]), 2.0**-24
+    logits, labels, smoothing = np.zeros((MANY_ROWS, 16)), np.full(MANY_ROWS, 3), 2.0**-24
     for dtype in (np.float32, np.float64):
         loss = ops.softmax_cross_entropy(backend.put(logits, dtype), backend.put(labels), label_smoothing=smoothing)
-        assert_ulp(backend.get(loss), np.array(math.log(16)), 1)
+        assert_ulp(backend.get(loss), np.array(math.log(16)), 1 if dtype == np.float32 else ulp_of_many(backend))
 
 
 def test_options_at_their_defaults_are_none(backend: Arrays) -> None:
@@ -267,6 +304,7 @@ def test_ignored_rows_count_for_nothing_whatever_is_in_them(backend: Arrays, ign
             assert_same_bits(loss[[1, 3]], np.zeros(2))
             loss = loss[others]
         assert_ulp(loss, backend.get(expected[0]), 2)
+        check_many(backend, logits, labels, ignore_index=ignored, reduction=reduction, **options)
 
 
 @pytest.mark.parametrize("options", [{}, {"weight": [0.0, 1.0, 1.0]}, {"label_smoothing": 0.1, "z_loss": 1.0}])
@@ -295,15 +333,15 @@ def test_zero_rows(backend: Arrays, shape: tuple[int, ...], reduction: str) -> N
 
 @pytest.mark.parametrize("bad", [3, -1, 2**62, -(2**63)])
 def test_without_the_check_a_bad_label_makes_only_its_row_nan(backend: Arrays, bad: int) -> None:
-    x = backend.put(np.arange(12.0).reshape(4, 3))
-    labels = backend.put([0, bad, -100, 2])
+    x = backend.put(again(np.arange(12.0).reshape(4, 3), MANY_ROWS))
+    labels = backend.put(again(np.array([0, bad, -100, 2]), MANY_ROWS))
     losses, grad = ops.softmax_cross_entropy_with_grad(
         x, labels, label_smoothing=0.1, weight=backend.put([1.0, 2, 3]), ignore_index=-100, reduction="none",
         validate=False,
     )  # fmt: skip
-    assert np.isnan(backend.get(losses)).tolist() == [False, True, False, False]
-    assert np.isnan(backend.get(grad)).all(axis=1).tolist() == [False, True, False, False]
-    assert not np.isnan(backend.get(grad)[[0, 2, 3]]).any()
+    is_bad = again(np.array([False, True, False, False]), MANY_ROWS)
+    np.testing.assert_array_equal(np.isnan(backend.get(losses)), is_bad)
+    np.testing.assert_array_equal(np.isnan(backend.get(grad)), is_bad[:, None] | np.zeros(3, bool))
     mean = ops.softmax_cross_entropy(x, labels, weight=backend.put([1.0, 2, 3]), ignore_index=-100, validate=False)
     assert np.isnan(backend.get(mean))
 
@@ -320,6 +358,8 @@ def test_nan_and_infinity_make_their_row_nan(
     logits, given, _, _ = case(kind, 3, classes, np.float64)
     x, targets = backend.put(logits), backend.put(given)
     options = {"z_loss": 0.05, "label_smoothing": 0.1, "reduction": "none"}
+    if classes < 100:
+        check_many(backend, logits, given, **options)
     clean_losses, clean = map(backend.get, ops.softmax_cross_entropy_with_grad(x, targets, **options))
     logits[1, place] = value
     losses, grad = map(backend.get, ops.softmax_cross_entropy_with_grad(backend.put(logits), targets, **options))
@@ -383,7 +423,7 @@ def test_huge_and_subnormal_logits(backend: Arrays, value: float) -> None:
 
 @pytest.mark.parametrize("kind", one_quick(KINDS))
 def test_layout_does_not_matter(backend: Arrays, kind: str) -> None:
-    logits, given, _, weight = case(kind, 3, 8, np.float64)
+    logits, given, _, weight = case(kind, MANY_ROWS, 8, np.float64)
     targets, apart = backend.put(given), backend.xp.zeros(16, np.float64)
     apart[::2] = backend.put(weight)
     for layout, view in layouts(logits, backend.xp):
@@ -404,7 +444,7 @@ def test_layout_does_not_matter(backend: Arrays, kind: str) -> None:
 def test_out_may_be_the_logits_the_targets_or_overlap_them(
     backend: Arrays, classes: int, softcap: float | None
 ) -> None:
-    logits, given, _, _ = case("probabilities", 3, classes, np.float64)
+    logits, given, _, _ = case("probabilities", 3 if classes > 100 else MANY_ROWS, classes, np.float64)
     options = {"softcap": softcap, "label_smoothing": 0.1}
     _, expected = ops.softmax_cross_entropy_with_grad(backend.put(logits), backend.put(given), **options)
     expected = backend.get(expected)
@@ -418,7 +458,7 @@ def test_out_may_be_the_logits_the_targets_or_overlap_them(
     ops.softmax_cross_entropy_with_grad(backend.put(logits), targets, out=targets, **options)
     assert_same_bits(backend.get(targets), expected)
 
-    buffer = backend.xp.zeros((4, classes), np.float64)
+    buffer = backend.xp.zeros((len(logits) + 1, classes), np.float64)
     buffer[:-1] = backend.put(given)
     ops.softmax_cross_entropy_with_grad(backend.put(logits), buffer[:-1], out=buffer[1:], **options)
     assert_same_bits(backend.get(buffer)[1:], expected)
@@ -451,6 +491,7 @@ def test_classes_are_the_second_axis(backend: Arrays, kind: str, shape: tuple[in
         expected = np.moveaxis(backend.get(row_grad).reshape(*others, shape[axis]), -1, axis)
         assert_same_bits(backend.get(grad), expected)
         assert_same_bits(backend.get(loss), backend.get(row_loss).reshape(others if reduction == "none" else ()))
+        check_many(backend, rows, row_targets, 0.1, reduction=reduction, **options)
 
 
 def test_weights_whose_sum_overflows_give_no_warning() -> None:

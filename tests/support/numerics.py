@@ -183,6 +183,22 @@ def labelled_logits(rows: int, classes: int, dtype: Any = np.float64) -> tuple[n
     return logits, labels
 
 
+# On a GPU so many narrow rows are whole blocks and most of one, and as many losses as a last block adds up.
+MANY_ROWS = 2046
+# And so many elements several blocks of packs, a pack alone in its thread and a part of one, whatever the dtype.
+MANY_ELEMENTS = 7687
+
+
+def ulp_of_many(backend: Arrays) -> int:
+    """Of a sum of `MANY_ROWS` losses in float64: the CPU adds them one after another, each rounded."""
+    return 2 if backend.backend.name == "gpu" else 64
+
+
+def again(array: np.ndarray, count: int) -> np.ndarray:
+    """So many rows, or elements: the array's, over and over."""
+    return np.resize(array, (count, *array.shape[1:]))
+
+
 def quarters(rng: np.random.Generator, *shape: int, dtype: Any = np.float32) -> np.ndarray:
     """Multiples of 1/4 in [-2, 2]: sums of their products are exact in float32, in whatever order they are added."""
     return (rng.integers(-8, 9, shape) / 4).astype(dtype)

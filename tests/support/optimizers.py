@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -88,5 +88,9 @@ VARIANTS: tuple[Variant, ...] = (
     ),
 )
 
-# One of each rule, but SGD's.
-LARGEST = (VARIANTS[1], VARIANTS[5], VARIANTS[6], VARIANTS[7], VARIANTS[11], VARIANTS[-1])
+# One of each rule, but SGD's, with decay and without, which go ways of their own.
+LARGEST = tuple(
+    replace(variant, options=variant.options | {"weight_decay": decay})
+    for variant in (VARIANTS[1], VARIANTS[5], VARIANTS[6], VARIANTS[7], VARIANTS[11], VARIANTS[-1])
+    for decay in (0.1, 0.0)
+)

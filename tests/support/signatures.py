@@ -12,7 +12,7 @@ from softgrad import ops
 
 # Rows, classes, inputs and outputs are as many, so that one argument fits the place of another; from 8 columns on
 # softmax over axis 0 takes kernels of its own.
-SIZE = 9
+SIZE = 45
 SQUARE, ROW = (SIZE, SIZE), (SIZE,)
 
 STATES = ("velocity", "state_sum", "square_avg", "momentum_buffer", "grad_avg", "exp_avg", "exp_avg_sq")
