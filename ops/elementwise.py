@@ -17,7 +17,7 @@ from softgrad.kernels.formulas.tracing import Expression, number
 from softgrad.ops.arguments import as_array, check_dtype, check_real, check_shape, contiguous, convert, float_array
 from softgrad.ops.backend import CPU, SMALL_ELEMENTWISE, Backend, backend_of
 from softgrad.ops.dtypes import FLOAT64, compute_dtype
-from softgrad.ops.ready import is_like, ready_backend, ready_target
+from softgrad.ops.ready import all_disjoint, is_like, ready_backend, ready_target
 from softgrad.ops.results import Result, check_disjoint
 from softgrad.ops.scalars import check_number, real_number
 
@@ -291,8 +291,12 @@ class Elementwise:
         """Where the gradients by ready arrays can be written at once; nothing if they cannot."""
         if out is None:
             return tuple(backend.xp.empty(grad.shape, grad.dtype) for _ in arrays)
-        target = ready_target(backend, out, grad, *arrays) if self._count == 1 else None
-        return () if target is None else (target,)
+        outs = (out,) if self._count == 1 else out
+        if not (isinstance(outs, tuple) and len(outs) == self._count):
+            return ()
+        targets = tuple(ready_target(backend, one, grad, *arrays) for one in outs)
+        ready = all(target is not None for target in targets) and all_disjoint(backend, targets, ())
+        return targets if ready else ()
 
     def _check_count(self, arrays: tuple[Any, ...]) -> None:
         if len(arrays) != self._count:

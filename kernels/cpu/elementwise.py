@@ -14,8 +14,8 @@ import numpy as np
 from softgrad.kernels.cpu import threads
 from softgrad.kernels.cpu.launch import STREAM_BYTES, Kernel, flattened, over_range
 from softgrad.kernels.cpu.memory import (
-    LINE_BYTES,
     Put,
+    borrowed,
     lanes_of,
     line_begin,
     load_within,
@@ -28,68 +28,73 @@ from softgrad.kernels.formulas.jit import jitable
 from softgrad.kernels.formulas.registry import Formula
 from softgrad.kernels.simd.vector import broadcast
 
-# Numba goes through a tuple of arrays by functions built for as many, each of which takes a while to compile: so one
-# takes an array or two.
+# Numba goes through a tuple by functions built for its places, one or two each: every one takes a while to compile.
 
 
-def _loads_of(count: int) -> Callable[..., Any]:
-    """Build what loads the lanes of so many arrays, as a tuple."""
-    if count == 1:
+def _loads_of(places: tuple[int, ...]) -> Callable[..., Any]:
+    """Build what loads the lanes of the arrays at these places, as a tuple."""
+    first, *others = places
+    if not others:
 
         def of_one(arrays, i, start, stop, fill):
-            return (load_within(arrays[0], i, start, stop, fill),)
+            return (load_within(arrays[first], i, start, stop, fill),)
 
         return jitable(of_one)
-    if count == 2:
+    second, *more = others
+    if not more:
 
         def of_two(arrays, i, start, stop, fill):
-            return load_within(arrays[0], i, start, stop, fill), load_within(arrays[1], i, start, stop, fill)
+            a, b = arrays[first], arrays[second]
+            return load_within(a, i, start, stop, fill), load_within(b, i, start, stop, fill)
 
         return jitable(of_two)
-    others = _loads_of(count - 2)
+    rest = _loads_of(tuple(more))
 
     def of_more(arrays, i, start, stop, fill):
-        a, b = load_within(arrays[0], i, start, stop, fill), load_within(arrays[1], i, start, stop, fill)
-        return (a, b, *others(arrays[2:], i, start, stop, fill))
+        a = load_within(arrays[first], i, start, stop, fill)
+        b = load_within(arrays[second], i, start, stop, fill)
+        return (a, b, *rest(arrays, i, start, stop, fill))
 
     return jitable(of_more)
 
 
-def _puts_of(count: int, put: Put) -> Callable[..., None]:
-    """Build what writes as many results to as many arrays: a tuple, but of one the number itself."""
-    if count == 1:
+def _puts_of(places: tuple[int, ...], put: Put) -> Callable[..., None]:
+    """Build what writes as many results to the arrays at these places: a tuple, but of one the number itself."""
+    first, *others = places
+    if not others:
 
-        def of_one(outs, i, start, stop, result):
-            put(outs[0], i, start, stop, result)
+        def of_one(arrays, i, start, stop, result):
+            put(arrays[first], i, start, stop, result)
 
         return jitable(of_one)
-    if count == 2:
+    second, *more = others
+    if not more:
 
-        def of_two(outs, i, start, stop, results):
-            put(outs[0], i, start, stop, results[0])
-            put(outs[1], i, start, stop, results[1])
+        def of_two(arrays, i, start, stop, results):
+            put(arrays[first], i, start, stop, results[0])
+            put(arrays[second], i, start, stop, results[1])
 
         return jitable(of_two)
-    two, others = _puts_of(2, put), _puts_of(count - 2, put)
-    last = count == 3
+    last, rest = len(more) == 1, _puts_of(tuple(more), put)
 
-    def of_more(outs, i, start, stop, results):
-        two(outs[:2], i, start, stop, results[:2])
-        others(outs[2:], i, start, stop, results[2] if last else results[2:])
+    def of_more(arrays, i, start, stop, results):
+        put(arrays[first], i, start, stop, results[0])
+        put(arrays[second], i, start, stop, results[1])
+        rest(arrays, i, start, stop, results[2] if last else results[2:])
 
     return jitable(of_more)
 
 
 def _loop(formula: Formula, arrays: int, results: int, put: Put) -> Callable[..., None]:
-    loads, puts = _loads_of(arrays), _puts_of(results, put)
     behind = arrays + results
+    loads, puts = _loads_of((*range(arrays),)), _puts_of((*range(arrays, behind),), put)
 
     def loop(start, stop, *arguments):
-        inputs, outs = arguments[:arrays], arguments[arrays:behind]
-        fill = zeros(inputs[0])
+        given = borrowed(arguments[:behind])
+        fill = zeros(given[0])
         values = broadcast(fill, arguments[behind:])
-        for i in range(line_begin(outs[0], start), stop, lanes_of(inputs[0])):
-            puts(outs, i, start, stop, formula(*loads(inputs, i, start, stop, fill), *values))
+        for i in range(line_begin(given[arrays], start), stop, lanes_of(given[0])):
+            puts(given, i, start, stop, formula(*loads(given, i, start, stop, fill), *values))
 
     return loop
 
@@ -124,10 +129,8 @@ def over_arrays(formula: Formula, arrays: int, results: int) -> Callable[..., No
 
 
 def _streams(inputs: tuple[Any, ...], outs: tuple[Any, ...]) -> bool:
-    """Are the results to go past the cache: is there too much, and do they begin alike within a line?"""
-    if (len(inputs) + len(outs)) * outs[0].nbytes < STREAM_BYTES:
-        return False
-    return len(outs) == 1 or len({out.ctypes.data % LINE_BYTES for out in outs}) == 1
+    """Is the result to go past the cache? Not several: two of 40 MB took twice the time of ordinary stores."""
+    return len(outs) == 1 and (len(inputs) + 1) * outs[0].nbytes >= STREAM_BYTES
 
 
 def small_elementwise(formula: Formula, arrays: int, defaults: tuple[float, ...]) -> Callable[..., Any]:
