@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from boxed import Boxed, Exported
 from numerics import assert_same_bits
-from signatures import NAMES, OPTIONS, STATES, arrays_of, called, drawn, parameters_of
+from signatures import NAMES, OPTIONS, SIZE, STATES, arrays_of, called, drawn, parameters_of
 
 from softgrad import ops
 
@@ -17,7 +17,7 @@ BEYOND_FLOATS = (10**400, -(10**400), 10**5000)
 HUGE = (2**63, 2**70, -(2**70), *BEYOND_FLOATS)
 FLAGS = ("validate", "keepdims", "nesterov", "centered", "amsgrad", "input_grad", "overwrite_grad")
 OTHERS = ("activation", "reduction", "approximate", "dtype", "out", "b", "parameters", "betas", *FLAGS, *STATES)
-WHOLE = {"axis": 0, "step": 3, "ignore_index": 1, "chunk_rows": 2, "num_classes": 9, "shape": 3, "rng": 5}
+WHOLE = {"axis": 0, "step": 3, "ignore_index": 1, "chunk_rows": 2, "num_classes": SIZE, "shape": 3, "rng": 5}
 REAL = {"base": 2.0, "softcap": 30.0, "temperature": 0.5, "weight": 0.5, "pos_weight": 0.5}
 
 
