@@ -391,7 +391,7 @@ class _Operands:
             if is_array
         }
         self.numbers = tuple(
-            real_number(float(one), name)
+            real_number(one, name)
             for name, one, is_array in zip(names, given, self.are_arrays, strict=True)
             if not is_array
         )
@@ -422,7 +422,7 @@ class _Operands:
     def gradient(self, grad: Any, name: str) -> Any:
         """The gradient of a result, clean; of a number that for every element."""
         if isinstance(grad, Real):
-            grad = self.backend.xp.full(self.shape, float(grad), self.dtype)
+            grad = self.backend.xp.full(self.shape, real_number(grad, name), self.dtype)
         grad = float_array(self.backend, grad, name)
         check_shape(grad, self.shape, name, "the shape of the result")
         check_dtype(grad, self.dtype, name, "as the result is")

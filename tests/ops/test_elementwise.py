@@ -184,6 +184,7 @@ def test_of_numbers_alone_the_result_is_a_number() -> None:
     assert result == pytest.approx(2 / (1 + math.exp(-2)))
     assert isinstance(swiglu(np.float32(1), np.array(2, np.float32)), np.float32)
     assert isinstance(swiglu(np.array(1.0), np.array(2.0), beta=2), np.float64)
+    assert swiglu([1.0, 2.0], 10**400).tolist() == [np.inf, np.inf]  # beyond all floats
     dx, dgate = swiglu.backward(np.array(1.0), np.array(1.0), np.array(2.0))
     assert isinstance(dx, np.float64)
     assert isinstance(dgate, np.float64)
