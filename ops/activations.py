@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from softgrad.kernels.formulas.registry import ACTIVATIONS, Activation
 from softgrad.ops.arguments import check_dtype, check_shape, contiguous, float_array
-from softgrad.ops.backend import CPU, SMALL_BACKWARD, SMALL_FORWARD, backend_of
+from softgrad.ops.backend import CPU, SMALL_ELEMENTWISE, backend_of
 from softgrad.ops.described import described_activation, described_backward
 from softgrad.ops.dtypes import compute_dtype
 from softgrad.ops.lookup import check_differentiable, parameter_values
@@ -18,7 +18,7 @@ from softgrad.ops.results import Result
 
 
 def _forward(row: Activation) -> Callable[..., Any]:
-    small = SMALL_FORWARD(row)
+    small = SMALL_ELEMENTWISE(row.forward, 1, row.defaults)
 
     def op(x: Any, /, *, out: Any = None, **parameters: Any) -> Any:
         # Over 1,000 numbers an op is all overhead: what is small and ready goes where the least is left to do.
@@ -26,7 +26,7 @@ def _forward(row: Activation) -> Callable[..., Any]:
             type(x) is ndarray
             and not parameters
             and (out is None or is_like(CPU, out, x))
-            and (y := small(x, out)) is not None
+            and (y := small((x,), out)) is not None
         ):
             return y
         backend = ready_backend(x)
@@ -47,7 +47,7 @@ def _forward(row: Activation) -> Callable[..., Any]:
 
 def _backward(row: Activation) -> Callable[..., Any]:
     saved_name = "x" if row.saved == "input" else "y"
-    small = None if row.backward is None else SMALL_BACKWARD(row)
+    small = None if row.backward is None else SMALL_ELEMENTWISE(row.backward, 2, row.defaults)
 
     def op(grad: Any, saved: Any, /, *, out: Any = None, **parameters: Any) -> Any:
         if small is None:
@@ -57,7 +57,7 @@ def _backward(row: Activation) -> Callable[..., Any]:
             and not parameters
             and is_like(CPU, saved, grad)
             and (out is None or is_like(CPU, out, grad))
-            and (dx := small(grad, saved, out)) is not None
+            and (dx := small((grad, saved), out)) is not None
         ):
             return dx
         backend = ready_backend(grad)

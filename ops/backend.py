@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from softgrad.kernels import Kernels, cpu
-from softgrad.kernels.cpu.activations import small_backward, small_forward
 from softgrad.kernels.cpu.elementwise import small_elementwise
 from softgrad.ops.dtypes import as_bits
 from softgrad.ops.gpu import BackendUnavailableError, load_gpu
@@ -63,7 +62,7 @@ CPU = Backend("cpu", np, np.ndarray, cpu, attrgetter("flags.carray"), as_bits, n
 BY_TYPE: dict[type, Backend] = {np.ndarray: CPU}
 
 # What only the CPU has, beside its kernels: a shorter way for small arrays, by NumPy's ufuncs.
-SMALL_FORWARD, SMALL_BACKWARD, SMALL_ELEMENTWISE = small_forward, small_backward, small_elementwise
+SMALL_ELEMENTWISE = small_elementwise
 
 # DLPack's numbers of CUDA's memory: plain, and managed. What is pinned lies with the host.
 CUDA_DEVICES = (2, 13)

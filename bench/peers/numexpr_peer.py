@@ -13,6 +13,18 @@ from softgrad.bench.formulas import ARRAYS, FORMULAS, Function, name_of
 from softgrad.bench.peers.peer import Call, Peer, Way
 
 
+def _operator(sign: str) -> tuple[Callable[..., _Text], Callable[..., _Text]]:
+    """An operator's method, and that of the operand on the right."""
+
+    def forward(self: _Text, other: Any) -> _Text:
+        return _Text(f"({self.text} {sign} {self.of(other)})", self.numbers)
+
+    def reflected(self: _Text, other: Any) -> _Text:
+        return _Text(f"({self.of(other)} {sign} {self.text})", self.numbers)
+
+    return forward, reflected
+
+
 class _Text:
     """A formula's text, by calling it. Numbers are given names, so that beside float32 they are not float64."""
 
@@ -29,22 +41,11 @@ class _Text:
     def __neg__(self) -> _Text:
         return _Text(f"(-{self.text})", self.numbers)
 
-
-def _operator(sign: str) -> tuple[Callable[..., _Text], Callable[..., _Text]]:
-    def forward(self: _Text, other: Any) -> _Text:
-        return _Text(f"({self.text} {sign} {self.of(other)})", self.numbers)
-
-    def reflected(self: _Text, other: Any) -> _Text:
-        return _Text(f"({self.of(other)} {sign} {self.text})", self.numbers)
-
-    return forward, reflected
-
-
-for _name, _sign in (("add", "+"), ("sub", "-"), ("mul", "*"), ("truediv", "/")):
-    _forward, _reflected = _operator(_sign)
-    setattr(_Text, f"__{_name}__", _forward)
-    setattr(_Text, f"__r{_name}__", _reflected)
-setattr(_Text, "__le__", _operator("<=")[0])  # noqa: B010
+    __add__, __radd__ = _operator("+")
+    __sub__, __rsub__ = _operator("-")
+    __mul__, __rmul__ = _operator("*")
+    __truediv__, __rtruediv__ = _operator("/")
+    __le__, __ge__ = _operator("<=")
 
 
 def _function(name: str) -> Callable[..., _Text]:

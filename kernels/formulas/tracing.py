@@ -26,7 +26,7 @@ from softgrad.kernels.formulas.jit import jitable, overload
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-PACKAGE = Path(__file__).resolve().parents[2]
+KERNELS = str(Path(__file__).resolve().parents[1])
 
 # By a whole power of at most so much a product is meant.
 LARGEST_POWER = 64
@@ -376,4 +376,4 @@ def _place() -> str:
 
 def _is_own(frame: FrameType) -> bool:
     file = frame.f_code.co_filename
-    return file.startswith(str(PACKAGE / "kernels")) or file == __file__ or "/functools.py" in file
+    return file.startswith(KERNELS) or "/functools.py" in file
